@@ -1,0 +1,42 @@
+# Every command makes the environment in .venv first, which costs nothing once it is there.
+
+PYTHON ?= python3
+BUILD ?= $(or $(MENTALLLAMA_BUILD),auto)
+MODEL ?=
+ARGS ?=
+
+BIN := .venv/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help setup serve test check format openapi lock clean
+
+help: ## list the commands
+	@echo "make COMMAND [BUILD=auto|cpu|gpu] [PYTHON=python3.12] [ARGS='options of the command']"
+	@echo
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-8s  %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## make or update the environment in .venv; ARGS=--dry-run only says how
+	@$(PYTHON) scripts/install.py --build $(BUILD) $(if $(filter setup,$(MAKECMDGOALS)),$(ARGS))
+
+serve: setup ## start the service; MODEL=a directory or id, ARGS='any vLLM option'
+	@$(BIN)/mentalllama serve $(MODEL) $(ARGS)
+
+test: setup ## run the tests; ARGS='-k name' or any other option of pytest
+	@$(BIN)/pytest $(ARGS)
+
+check: setup ## run what needs no engine: ruff, mypy, typos, the import guard, the OpenAPI document
+	@$(BIN)/pre-commit run --all-files --show-diff-on-failure --color=never
+
+format: setup ## put the code into shape: ruff's fixes and its formatter
+	@$(BIN)/ruff check --fix --exit-zero --quiet .
+	@$(BIN)/ruff format .
+
+openapi: setup ## write the OpenAPI document from the code
+	@$(BIN)/python -m service.api.openapi
+
+lock: setup ## resolve requirements/*.txt anew; ARGS=--upgrade takes the newest of everything
+	@$(BIN)/python scripts/lock.py $(ARGS)
+
+clean: ## remove the environment, caches and build leftovers
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist *.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,62 @@
+"""From a request's body to an `AnalyzeRequest`, or to an error that repeats none of it.
+
+pydantic reads the JSON itself, in one pass: it refuses lone surrogates, broken UTF-8 and endless
+nesting as invalid JSON, all of which Python's own parser lets through or breaks on.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import Request
+from pydantic import ValidationError
+
+from imhi.tasks import QUESTIONS
+from service.api.schemas import AnalyzeRequest
+from service.errors import InvalidRequestError
+from service.gate.fields import describe, safe_path
+from service.gate.refusals import UnsupportedMediaTypeError
+
+_NAMED = 5  # more wrong fields than these are only counted
+_KNOWN = frozenset(
+    {
+        *AnalyzeRequest.model_fields,
+        *QUESTIONS,
+        *(label.id for question in QUESTIONS.values() for label in question.labels),
+    }
+)
+
+
+async def read_body(request: Request) -> AnalyzeRequest:
+    """Read and validate the body.
+
+    Raises:
+        UnsupportedMediaTypeError: it is not announced as plain JSON.
+        InvalidRequestError: it is not JSON, or not of the form the interface asks for.
+    """
+    _check_headers(request)
+    try:
+        return AnalyzeRequest.model_validate_json(await request.body())
+    except ValidationError as error:
+        details = error.errors(include_url=False, include_input=False)
+        raise _invalid(details) from None
+
+
+def _check_headers(request: Request) -> None:
+    kind = request.headers.get("content-type", "").split(";")[0].strip().lower()
+    if kind != "application/json":
+        raise UnsupportedMediaTypeError(
+            "Send the body with `Content-Type: application/json`.", param=None
+        )
+    if request.headers.get("content-encoding", "identity").lower() != "identity":
+        raise UnsupportedMediaTypeError("Send the body uncompressed.", param=None)
+
+
+def _invalid(details: list[Any]) -> InvalidRequestError:
+    """One error for all that is wrong; its `param` is the first wrong field."""
+    paths = [safe_path(detail["loc"], _KNOWN) for detail in details]
+    said = list(dict.fromkeys(describe(d, path) for d, path in zip(details, paths, strict=True)))
+    if details[0]["type"] == "json_invalid":
+        return InvalidRequestError("The body is not valid JSON in UTF-8.")
+    more = f" And {len(said) - _NAMED} more." if len(said) > _NAMED else ""
+    return InvalidRequestError(f"{'. '.join(said[:_NAMED])}.{more}", param=paths[0])

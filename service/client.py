@@ -1,0 +1,149 @@
+"""A client of a running service: a request goes out as JSON, its response or an error comes back.
+
+Every failure becomes an error that says what to do. The post travels in the body only: it is in no
+URL and no message. Errors that the service itself reports keep their class where it is known, so
+that a caller handles them as if the analysis had run here.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+
+from service import errors
+from service.errors import InvalidRequestError, ServiceError
+
+
+class UnreachableError(ServiceError):
+    """No service answered at the URL."""
+
+    status = 503
+    code = "unreachable"
+    description = "No service answered at the URL, or not in time."
+
+
+class RefusedError(ServiceError):
+    """Something answered, but not with an analysis and not with an error known here."""
+
+    status = 502
+    code = "refused"
+    description = "What answered at the URL refused the request or is not this service."
+
+
+_BY_CODE: Mapping[str, type[ServiceError]] = {
+    value.code: value
+    for value in vars(errors).values()
+    if isinstance(value, type) and issubclass(value, ServiceError)
+}
+_CONNECT_SECONDS = 10.0
+_LONGEST_MESSAGE = 2_000
+
+
+def analyze_over_http(url: str, request: Mapping[str, Any], timeout: float) -> dict[str, Any]:
+    """Send one request to a service's `POST /analyze`.
+
+    Args:
+        url: where the service is, as `http://host:port`, with or without a path before `/analyze`.
+        request: the request's fields; sent as the JSON body.
+        timeout: seconds to wait for the answer once connected.
+
+    Returns:
+        The response's JSON object.
+
+    Raises:
+        InvalidRequestError: the URL is none.
+        UnreachableError: nothing answered there, or not in time.
+        RefusedError: what answered is not this service, or said something unknown.
+        ServiceError: the error that the service reported, in its own class.
+    """
+    endpoint, place, local = _endpoint(url)
+    try:
+        response = httpx.post(
+            endpoint,
+            content=_encoded(request),
+            headers={"Content-Type": "application/json"},
+            timeout=httpx.Timeout(timeout, connect=_CONNECT_SECONDS),
+            # What stays on this machine is never sent to a proxy that the environment names.
+            trust_env=not local,
+        )
+    except httpx.InvalidURL:
+        raise _bad_url() from None
+    except httpx.ConnectTimeout as error:
+        raise UnreachableError(f"{place} did not accept a connection: is the URL right?") from error
+    except httpx.TimeoutException as error:
+        raise UnreachableError(
+            f"{place} did not answer within {timeout:g} seconds: allow more time, or ask for fewer "
+            "questions or explanations."
+        ) from error
+    except httpx.ConnectError as error:
+        raise UnreachableError(
+            f"No service answers at {place}: start one with `mentalllama serve`, or see that the "
+            "URL is right."
+        ) from error
+    except httpx.RequestError as error:
+        raise UnreachableError(
+            f"The connection to {place} broke off ({type(error).__name__}): try again."
+        ) from error
+    return _body(response, place)
+
+
+def _endpoint(url: str) -> tuple[str, str, bool]:
+    """The full URL; the part that may be shown (no user, no password); whether it is local."""
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        raise _bad_url() from None
+    if parts.scheme not in ("http", "https") or not host or parts.query or parts.fragment:
+        raise _bad_url()
+    shown = f"[{host}]" if ":" in host else host
+    place = f"{parts.scheme}://{shown}" + (f":{port}" if port else "")
+    path = parts.path.rstrip("/").removesuffix("/analyze")
+    local = host in ("localhost", "127.0.0.1", "::1")
+    return f"{parts.scheme}://{parts.netloc}{path}/analyze", place, local
+
+
+def _bad_url() -> InvalidRequestError:
+    return InvalidRequestError(
+        "The URL of the service must look like http://localhost:8000.", param="url"
+    )
+
+
+def _encoded(request: Mapping[str, Any]) -> bytes:
+    try:
+        return json.dumps(dict(request), ensure_ascii=False, allow_nan=False).encode()
+    except ValueError:  # half of a surrogate pair, or a number that is none
+        raise InvalidRequestError(
+            "The request holds a character or a number that cannot be sent: is the text UTF-8?"
+        ) from None
+
+
+def _body(response: httpx.Response, place: str) -> dict[str, Any]:
+    try:
+        body = response.json()
+    except ValueError:  # not JSON, or not text
+        body = None
+    if isinstance(body, dict):
+        if response.is_success and isinstance(body.get("results"), list):
+            return body
+        if isinstance(reported := body.get("error"), dict) and not response.is_success:
+            raise _reported(reported, response.status_code, place)
+    raise RefusedError(
+        f"{place} answered with HTTP {response.status_code}, not as this service does: is the URL "
+        "right?"
+    )
+
+
+def _reported(reported: dict[str, Any], status: int, place: str) -> ServiceError:
+    code, message, param = (reported.get(name) for name in ("code", "message", "param"))
+    if not isinstance(code, str) or not isinstance(message, str):
+        return RefusedError(f"{place} refused the request with HTTP {status}.")
+    kind = _BY_CODE.get(code)
+    message = message[:_LONGEST_MESSAGE]
+    if kind is None:
+        return RefusedError(f"{place} refused the request with HTTP {status}: {message}")
+    return kind(message, param=param if isinstance(param, str) else None)

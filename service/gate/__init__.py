@@ -1,0 +1,52 @@
+"""What stands before the routes, vLLM's and ours: pure ASGI, no route knows of it.
+
+A request passes, from the outside in: `RequestId` (an id), `Observe` (metrics), `Errors` (one shape
+for whatever goes wrong further in), `Allowlist` (the closed list of routes), `BodyLimit`.
+`BaseHTTPMiddleware` is used nowhere: it hides a client's disconnect from the app.
+
+`Gate` is the five in one. `service.api.attach` adds it to the app. vLLM puts its own middlewares
+(CORS, API keys) around whatever a plugin adds, so their refusals would keep vLLM's shape:
+`mentalllama serve` therefore also passes `--middleware service.gate.Gate`, which goes outermost.
+Where two stand in a row the outer one works and the inner one steps aside.
+"""
+
+from __future__ import annotations
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from service.gate.allowlist import Allowlist
+from service.gate.body_limit import BodyLimit
+from service.gate.errors import Errors
+from service.gate.observe import Observe
+from service.gate.request_id import RequestId
+from service.gate.shape import state_of
+from service.settings import Settings, load_settings
+
+__all__ = ["Gate"]
+
+_PASSED = "mentalllama_gate"
+
+
+class Gate:
+    """ASGI middleware: all that stands before the routes.
+
+    Args:
+        app: what stands behind it.
+        settings: the deployment's; None reads them from the environment.
+
+    Raises:
+        InvalidSettingsError: the environment holds a wrong setting.
+    """
+
+    def __init__(self, app: ASGIApp, settings: Settings | None = None) -> None:
+        limit = (settings or load_settings()).max_body_bytes
+        self.app = app
+        self.guarded: ASGIApp = RequestId(Observe(Errors(Allowlist(BodyLimit(app, limit)))))
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one connection."""
+        if scope["type"] == "lifespan" or state_of(scope).get(_PASSED):
+            await self.app(scope, receive, send)
+            return
+        state_of(scope)[_PASSED] = True
+        await self.guarded(scope, receive, send)

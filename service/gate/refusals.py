@@ -1,0 +1,110 @@
+"""Errors that only the HTTP surface can give, and which error stands for which status.
+
+`service.errors` holds what the analysis and the command line can say too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from service.errors import (
+    BodyTooLargeError,
+    EmptyTextError,
+    EngineError,
+    InvalidRequestError,
+    MethodNotAllowedError,
+    ModelError,
+    NotFoundError,
+    NotReadyError,
+    OverloadedError,
+    ServiceError,
+    TextTooLongError,
+    UnknownNameError,
+)
+
+
+class UnauthorizedError(ServiceError):
+    """No API key, or one that is not known."""
+
+    status = 401
+    code = "unauthorized"
+    description = "The API key is missing or wrong (only where the deployment asks for one)."
+
+
+class ForbiddenError(ServiceError):
+    """A caller that is known but may not do this."""
+
+    status = 403
+    code = "forbidden"
+    description = "The caller may not do this."
+
+
+class UnsupportedMediaTypeError(ServiceError):
+    """A body that is not plain JSON."""
+
+    status = 415
+    code = "unsupported_media_type"
+    description = "The body is not sent as uncompressed `application/json`."
+
+
+class RateLimitedError(ServiceError):
+    """A caller that asks too often."""
+
+    status = 429
+    code = "rate_limited"
+    description = "The caller asks too often; try again later."
+
+
+class NotImplementedByModelError(ServiceError):
+    """Something that vLLM's route knows but the served model cannot do."""
+
+    status = 501
+    code = "not_implemented"
+    description = "The served model or engine cannot do what an OpenAI route was asked for."
+
+
+ERRORS: tuple[type[ServiceError], ...] = (
+    InvalidRequestError,
+    UnknownNameError,
+    EmptyTextError,
+    TextTooLongError,
+    UnauthorizedError,
+    ForbiddenError,
+    NotFoundError,
+    MethodNotAllowedError,
+    BodyTooLargeError,
+    UnsupportedMediaTypeError,
+    RateLimitedError,
+    ServiceError,
+    ModelError,
+    NotImplementedByModelError,
+    EngineError,
+    NotReadyError,
+    OverloadedError,
+)
+"""Every error that a response can carry."""
+
+BY_STATUS: Mapping[int, type[ServiceError]] = MappingProxyType(
+    {
+        400: InvalidRequestError,
+        401: UnauthorizedError,
+        403: ForbiddenError,
+        404: NotFoundError,
+        405: MethodNotAllowedError,
+        413: BodyTooLargeError,
+        415: UnsupportedMediaTypeError,
+        422: InvalidRequestError,
+        429: RateLimitedError,
+        500: ServiceError,
+        501: NotImplementedByModelError,
+        502: EngineError,
+        503: OverloadedError,
+    }
+)
+"""The error that stands for a status which somebody else's code answered with."""
+
+
+def error_for_status(status: int) -> type[ServiceError]:
+    """The error class for any status from 400 on."""
+    return BY_STATUS.get(status, ServiceError if status >= 500 else InvalidRequestError)

@@ -1,0 +1,124 @@
+"""Every Prometheus metric of the service. They appear on /metrics beside vLLM's own.
+
+The gate counts requests (`service.gate.observe`), the HTTP layer hands every finished analysis to
+`observe_analysis`. Label values come from closed sets: routes, outcomes, codes, ids of tasks,
+questions and labels; never from a request.
+
+How long work waits in the engine's queue is vLLM's to know: `vllm:request_queue_time_seconds`, and
+`vllm:num_requests_waiting` for how much waits now.
+"""
+
+from __future__ import annotations
+
+from prometheus_client import Counter, Gauge, Histogram
+
+from service.analysis.types import Analysis, Answer, Timings
+
+_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
+_SHARES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1.0)
+_MASSES = (0.001, 0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 1.0)
+
+REQUESTS = Counter(
+    "mentalllama_requests",
+    "Requests finished, by route (other: a path that is not exposed) and outcome "
+    "(ok, caller_error, server_error, cancelled).",
+    ["route", "outcome"],
+)
+IN_FLIGHT = Gauge(
+    "mentalllama_requests_in_flight",
+    "Requests being answered now.",
+    multiprocess_mode="livesum",
+)
+CANCELLATIONS = Counter(
+    "mentalllama_cancellations",
+    "Requests whose client left before the answer was complete.",
+    ["route"],
+)
+REJECTIONS = Counter(
+    "mentalllama_rejections",
+    "Requests, and single texts of a request, that were answered with an error, by its code.",
+    ["code"],
+)
+PHASE_SECONDS = Histogram(
+    "mentalllama_phase_seconds",
+    "Wall-clock time of one post's analysis by phase (tokenize, label_read, first_label, "
+    "explanation, total). Phases of different questions overlap.",
+    ["phase"],
+    buckets=_SECONDS,
+)
+POSTS = Counter("mentalllama_posts", "Posts analysed.")
+QUESTIONS = Counter("mentalllama_questions", "Questions answered, by task.", ["task"])
+LABELS = Counter(
+    "mentalllama_labels", "Labels decided (abstentions not counted).", ["question", "label"]
+)
+ABSTENTIONS = Counter(
+    "mentalllama_abstentions", "Questions on which the policy abstained.", ["question"]
+)
+CONFIDENCE = Histogram(
+    "mentalllama_confidence",
+    "Calibrated probability of the decided label, or of the candidate where the policy abstained.",
+    ["task"],
+    buckets=_SHARES,
+)
+LABEL_MASS = Histogram(
+    "mentalllama_label_mass",
+    "Share of the vocabulary's probability that a question's labels hold together.",
+    ["task"],
+    buckets=_MASSES,
+)
+EXPLANATIONS = Counter(
+    "mentalllama_explanations",
+    "Explanations generated, by finish reason (stop, length, other).",
+    ["finish_reason"],
+)
+EVIDENCE = Counter("mentalllama_evidence", "Quotes of explanations that were found in the post.")
+CONSISTENCY = Histogram(
+    "mentalllama_consistency",
+    "Probability of the decided label when the explanation alone is read.",
+    ["task"],
+    buckets=_SHARES,
+)
+TOKENS = Counter(
+    "mentalllama_tokens",
+    "Tokens of engine requests: prompt (cached ones included), cached, completion.",
+    ["kind"],
+)
+
+
+def observe_analysis(analysis: Analysis) -> None:
+    """Count one finished analysis of one post."""
+    POSTS.inc()
+    _observe_timings(analysis.timings)
+    for answer in analysis.answers:
+        _observe_answer(answer)
+    TOKENS.labels("prompt").inc(analysis.usage.prompt_tokens)
+    TOKENS.labels("cached").inc(analysis.usage.cached_tokens)
+    TOKENS.labels("completion").inc(analysis.usage.completion_tokens)
+
+
+def _observe_timings(timings: Timings) -> None:
+    PHASE_SECONDS.labels("tokenize").observe(timings.tokenize)
+    PHASE_SECONDS.labels("label_read").observe(timings.label_read)
+    PHASE_SECONDS.labels("first_label").observe(timings.first_label)
+    if timings.explanation:  # 0 says that there was none, not that it took no time
+        PHASE_SECONDS.labels("explanation").observe(timings.explanation)
+    PHASE_SECONDS.labels("total").observe(timings.total)
+
+
+def _observe_answer(answer: Answer) -> None:
+    question, decision = answer.question, answer.decision
+    QUESTIONS.labels(question.task).inc()
+    CONFIDENCE.labels(question.task).observe(decision.probability)
+    LABEL_MASS.labels(question.task).observe(answer.distribution.label_mass)
+    if decision.label is None:
+        ABSTENTIONS.labels(question.id).inc()
+    else:
+        LABELS.labels(question.id, decision.label).inc()
+    explanation = answer.explanation
+    if explanation is None:
+        return
+    reason = explanation.finish_reason
+    EXPLANATIONS.labels(reason if reason in {"stop", "length"} else "other").inc()
+    EVIDENCE.inc(len(explanation.evidence))
+    if explanation.consistency is not None:
+        CONSISTENCY.labels(question.task).observe(explanation.consistency)

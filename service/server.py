@@ -1,0 +1,47 @@
+"""Starts vLLM's own API server; our routes come with the endpoint plugin in `service.plugin`.
+
+Run as `python -m service.server MODEL [any vLLM option]` with the environment that
+`service.launch.environment` makes; `mentalllama serve` does both.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from service.errors import ServiceError
+
+MODEL_CANNOT_BE_SERVED = 5
+"""Exit code, as documented in `service.cli.exit_codes`."""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Serve until stopped.
+
+    Returns:
+        An exit code: 0 after a clean stop, 5 where the model cannot be served.
+    """
+    from vllm.entrypoints.cli.serve import ServeSubcommand
+    from vllm.entrypoints.serve.utils.api_utils import cli_env_setup
+    from vllm.logger import configure_logging_from_args
+    from vllm.utils.argparse_utils import FlexibleArgumentParser
+
+    cli_env_setup()
+    # What `vllm serve` does, without the rest of the `vllm` command, which asks for a distribution
+    # named `vllm` and so does not start beside the CPU build.
+    parser = FlexibleArgumentParser(prog="mentalllama")
+    command = ServeSubcommand()
+    command.subparser_init(parser.add_subparsers(dest="subparser"))
+    parsed = parser.parse_args(["serve", *arguments])
+    configure_logging_from_args(parsed)
+    command.validate(parsed)
+    try:
+        command.cmd(parsed)
+    except ServiceError as error:
+        sys.stderr.write(f"mentalllama serve: {error.message}\n")
+        return MODEL_CANNOT_BE_SERVED
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,46 @@
+"""Making an Analyzer on a running vLLM engine, for the server's plugin and for `service.local`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from service.analysis.analyzer import Analyzer
+from service.analysis.manifest import assumed_manifest, load_manifest
+from service.analysis.types import DecisionPolicy
+from service.analysis.vllm_engine import VllmEngine
+from service.errors import ModelError
+from service.launch import MODEL_VARIABLE
+
+if TYPE_CHECKING:
+    from vllm.engine.protocol import EngineClient
+    from vllm.lora.request import LoRARequest
+
+
+async def make_analyzer(
+    client: EngineClient,
+    adapters: Mapping[str, LoRARequest] | None = None,
+    policy: DecisionPolicy | None = None,
+) -> Analyzer:
+    """Make a warm Analyzer on a running engine.
+
+    Raises:
+        ModelError: the model cannot be analysed with: no Hugging Face tokenizer, a broken manifest,
+            labels that cannot be told apart.
+    """
+    configuration = client.model_config
+    tokenizer = client.renderer.get_tokenizer()
+    if not callable(tokenizer) or not hasattr(tokenizer, "all_special_ids"):
+        raise ModelError(
+            f"The tokenizer is a {type(tokenizer).__name__}; the analysis needs a Hugging Face "
+            "tokenizer. Serve the model with --tokenizer-mode hf."
+        )
+    name = os.environ.get(MODEL_VARIABLE) or str(configuration.model)
+    manifest = load_manifest(Path(configuration.model)) or assumed_manifest(
+        str(configuration.model), bool(tokenizer.chat_template)
+    )
+    analyzer = Analyzer(VllmEngine(client, adapters), tokenizer, manifest, name, policy)
+    await analyzer.warm()
+    return analyzer

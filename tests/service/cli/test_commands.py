@@ -1,0 +1,346 @@
+"""`tasks`, `serve`, `model`, and the command line as a program of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+
+import pytest
+
+import service.cli.model
+import service.cli.serve
+import service.launch
+from imhi.tasks import QUESTIONS, TASKS
+from service.cli.exit_codes import MEANINGS, ExitCode
+from service.cli.terminal import output
+from service.errors import ModelError
+from service.models import ResolvedModel
+
+TASK_TABLE = """
+ Task                 Question                                      Labels
+ ──────────────────────────────────────────────────────────────────────────────────────────────────
+ depression           depression                                    yes, no
+ stress               stress                                        yes, no
+ loneliness           loneliness                                    yes, no
+ mental_disorder      mental_disorder.tsid                          none, suicide_or_self_harm!,
+                                                                    depression, ptsd
+                      mental_disorder.swmh                          depression, suicide!, anxiety,
+                                                                    bipolar_disorder, none
+ stress_cause         stress_cause                                  school, financial_problem,
+                                                                    family_issues,
+                                                                    social_relationships, work,
+                                                                    health_issues, emotion_turmoil,
+                                                                    everyday_decision_making, other
+ depression_cause     depression_cause                              bias_or_abuse, jobs_and_career,
+                                                                    medication, relationship,
+                                                                    alienation, none
+ wellness             wellness.spiritual                            yes, no
+                      wellness.physical                             yes, no
+                      wellness.intellectual                         yes, no
+                      wellness.social                               yes, no
+                      wellness.vocational                           yes, no
+                      wellness.emotional                            yes, no
+ interpersonal_risk   interpersonal_risk.thwarted_belongingness     yes, no
+                      interpersonal_risk.perceived_burdensomeness   yes, no
+
+Wording imhi-1. ! points to suicide or self-harm.
+"""
+
+PROGRAM = "import sys; sys.argv[0] = 'mentalllama'; from service.cli import main; main()"
+
+
+def program(*arguments: str, **options: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", PROGRAM, *arguments],
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        timeout=60,
+        check=False,
+        **options,
+    )
+
+
+class TestTasks:
+    def test_table(self, run):
+        lines = [line.rstrip() for line in run("tasks").stdout.splitlines()]
+        assert lines == TASK_TABLE.rstrip("\n").split("\n")
+
+    def test_json(self, run):
+        catalogue = json.loads(run("tasks", "--json").stdout)
+        assert [task["id"] for task in catalogue["tasks"]] == list(TASKS)
+        questions = [question for task in catalogue["tasks"] for question in task["questions"]]
+        assert [question["id"] for question in questions] == list(QUESTIONS)
+        assert questions[0]["labels"][0]["answer"] == "Yes, the poster suffers from depression."
+
+
+class TestServe:
+    @pytest.fixture
+    def launched(self, monkeypatch):
+        calls: list[tuple[ResolvedModel, list[str]]] = []
+        monkeypatch.setattr(
+            service.cli.serve,
+            "resolve_model",
+            lambda name, announce: ResolvedModel(f"path of {name}", name, name == "embedded"),
+        )
+        monkeypatch.setattr(
+            service.launch, "launch", lambda model, given: calls.append((model, given))
+        )
+        return calls
+
+    @pytest.mark.parametrize(
+        ("arguments", "model", "options"),
+        [
+            ((), "embedded", ()),
+            (("embedded",), "embedded", ()),
+            (("org/name",), "org/name", ()),
+            (("--port", "9000"), "embedded", ("--port", "9000")),
+            (("-tp", "2"), "embedded", ("-tp", "2")),
+            (("-O3", "--api-key=x"), "embedded", ("-O3", "--api-key=x")),
+            (
+                ("org/name", "--port", "9000", "--max-num-seqs=8", "--", "x"),
+                "org/name",
+                ("--port", "9000", "--max-num-seqs=8", "--", "x"),
+            ),
+            (
+                ("m/m", "--hf-overrides", '{"a": 1}', "--version", "--json"),
+                "m/m",
+                ("--hf-overrides", '{"a": 1}', "--version", "--json"),
+            ),
+        ],
+    )
+    def test_options_pass_through_untouched(self, run, launched, arguments, model, options):
+        assert run("serve", *arguments).exit_code == 0
+        ((resolved, given),) = launched
+        assert resolved.path == f"path of {model}"
+        assert given == list(options)
+
+    @pytest.mark.parametrize("arguments", [("--", "--help=all"), ("org/name", "--help")])
+    def test_help_of_vllm_needs_no_model(self, run, launched, monkeypatch, arguments):
+        monkeypatch.setattr(service.cli.serve, "resolve_model", None)
+        assert run("serve", *arguments).exit_code == 0
+        ((_, given),) = launched
+        assert given == [arguments[-1]]
+
+    def test_help_is_ours_and_says_how_to_see_vllms(self, run, launched):
+        result = run("serve", "--help")
+        assert result.exit_code == 0
+        assert "--help=all" in result.stdout
+        assert launched == []
+
+    @pytest.mark.parametrize("arguments", [("--model", "x"), ("org/name", "--model=x")])
+    def test_the_model_has_one_place(self, run, launched, arguments):
+        result = run("serve", *arguments)
+        assert result.exit_code == 2
+        assert "mentalllama serve MODEL" in result.stderr
+        assert launched == []
+
+    def test_a_model_that_is_not_there_is_5(self, run):
+        result = run("serve", "./nowhere")
+        assert result.exit_code == 5
+        assert "There is no model" in result.stderr
+
+
+class TestModel:
+    @pytest.fixture
+    def cache(self, tmp_path, monkeypatch):
+        monkeypatch.setenv("MENTALLLAMA_CACHE", str(tmp_path))
+        return tmp_path
+
+    @pytest.fixture
+    def built(self, monkeypatch):
+        calls: list[tuple[object, bool]] = []
+
+        def build(directory, *, replace, announce):
+            announce("Building.")
+            calls.append((directory, replace))
+            return directory
+
+        monkeypatch.setattr(service.cli.model, "build_embedded_model", build)
+        return calls
+
+    def test_build_prints_where(self, run, cache, built):
+        result = run("model", "build")
+        assert result.exit_code == 0
+        assert result.stdout.startswith(f"{cache}/mentalllama-embedded-")
+        assert result.stdout.count("\n") == 1
+        assert result.stderr == "Building.\n"
+        assert built[0][1] is False
+
+    def test_build_elsewhere_and_again(self, run, tmp_path, built):
+        assert run("model", "build", "--output", str(tmp_path / "m"), "--force").exit_code == 0
+        assert built == [(tmp_path / "m", True)]
+
+    def test_build_that_fails_is_5(self, run, monkeypatch):
+        def fail(*_: object, **__: object) -> None:
+            raise ModelError("Not installed.")
+
+        monkeypatch.setattr(service.cli.model, "build_embedded_model", fail)
+        result = run("model", "build")
+        assert result.exit_code == 5
+        assert result.stderr == "Error: Not installed.\n"
+
+    def test_show_of_what_is_not_built_builds_nothing(self, run, cache, built):
+        result = run("model", "show")
+        assert result.exit_code == 0
+        assert "not built yet" in result.stdout
+        assert json.loads(run("model", "show", "--json").stdout)["built"] is False
+        assert built == []
+        assert list(cache.iterdir()) == []
+
+    def test_show_of_a_model_with_a_manifest(self, run, tmp_path):
+        (tmp_path / "config.json").write_text("{}")
+        manifest = {
+            "schema_version": 1,
+            "name": "tuned",
+            "base_model": "org/base",
+            "prompt_style": "chat",
+            "wording_version": "imhi-1",
+            "calibration": {"stress": {"temperature": 1.5}},
+            "results": [
+                {
+                    "set": "dreaddit",
+                    "split": "test",
+                    "metric": "weighted_f1",
+                    "value": 0.5,
+                    "command": "none: a number made up for this test",
+                }
+            ],
+            "licence": "MIT",
+        }
+        (tmp_path / "mentalllama.json").write_text(json.dumps(manifest))
+        text = run("model", "show", str(tmp_path)).stdout
+        for said in ("tuned", "org/base", "chat", "stress", "weighted_f1 0.5", "MIT"):
+            assert said in text
+        shown = json.loads(run("model", "show", str(tmp_path), "--json").stdout)
+        assert shown["manifest"]["calibration"]["stress"]["temperature"] == 1.5
+        assert shown["manifest_file"] is True
+        assert shown["bytes"] == sum(path.stat().st_size for path in tmp_path.iterdir())
+
+    def test_show_of_a_model_without_one(self, run, tmp_path):
+        (tmp_path / "config.json").write_text("{}")
+        shown = json.loads(run("model", "show", str(tmp_path), "--json").stdout)
+        assert shown["manifest_file"] is False
+        assert shown["manifest"]["prompt_style"] == "bare"
+        (tmp_path / "chat_template.jinja").touch()
+        assert "none; assumed" in run("model", "show", str(tmp_path)).stdout
+        shown = json.loads(run("model", "show", str(tmp_path), "--json").stdout)
+        assert shown["manifest"]["prompt_style"] == "chat"
+
+    def test_show_of_a_model_on_a_hub(self, run):
+        assert "on the hub" in run("model", "show", "org/name").stdout
+        shown = json.loads(run("model", "show", "org/name", "--json").stdout)
+        assert (shown["path"], shown["built"], shown["manifest"]) == ("org/name", None, None)
+
+    def test_show_of_no_model_is_5(self, run, tmp_path):
+        assert run("model", "show", str(tmp_path)).exit_code == 5
+
+    def test_show_of_a_broken_manifest_is_5(self, run, tmp_path):
+        (tmp_path / "config.json").write_text("{}")
+        (tmp_path / "mentalllama.json").write_text("[]")
+        result = run("model", "show", str(tmp_path))
+        assert result.exit_code == 5
+        assert "mentalllama.json" in result.stderr
+
+
+class TestProgram:
+    def test_help_documents_every_exit_code(self):
+        result = program("--help", env=os.environ | {"COLUMNS": "200"})
+        assert result.returncode == 0
+        text = re.sub(r"\s+", " ", result.stdout)
+        assert set(MEANINGS) == set(ExitCode)
+        for code, meaning in MEANINGS.items():
+            assert f"{int(code)} {meaning}" in text
+        for command in ("serve", "analyze", "tasks", "model"):
+            assert command in text
+
+    @pytest.mark.parametrize(
+        "arguments",
+        [
+            ("--help",),
+            ("tasks",),
+            ("tasks", "--json"),
+            ("analyze", "text", "--url", "http://127.0.0.1:9"),
+            ("analyze", "text", "--tasks", "nothing"),
+            ("model", "show", "org/name"),
+            ("serve", "./nowhere"),
+        ],
+    )
+    def test_nothing_heavy_is_imported(self, arguments):
+        code = (
+            "import sys\n"
+            "from service.cli import main\n"
+            "try:\n    main()\n"
+            "finally:\n"
+            "    heavy = {'torch', 'transformers', 'vllm', 'gguf'} & set(sys.modules)\n"
+            "    sys.stderr.write(f'\\nheavy: {sorted(heavy)}')\n"
+        )
+        result = subprocess.run(
+            [sys.executable, "-c", code, *arguments],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert result.stderr.endswith("\nheavy: []")
+
+    @pytest.mark.parametrize(
+        ("arguments", "code"),
+        [
+            (("tasks",), 0),
+            (("tasks", "extra"), 2),
+            (("nothing",), 2),
+            (("analyze", " "), 2),
+            (("analyze", "text", "--url", "http://127.0.0.1:9"), 4),
+            (("analyze", "text", "--model", "./nowhere"), 5),
+        ],
+    )
+    def test_exit_codes(self, arguments, code):
+        result = program(*arguments)
+        assert result.returncode == code
+        assert "Traceback" not in result.stderr
+
+    def test_no_colours_in_a_pipe(self):
+        assert "\x1b" not in program("tasks").stdout
+
+    def test_a_reader_that_leaves_early(self):
+        command = f'"{sys.executable}" -c "{PROGRAM}" tasks --json | head -n 1'
+        result = subprocess.run(
+            ["sh", "-c", command], capture_output=True, text=True, timeout=60, check=False
+        )
+        assert result.stdout == "{\n"
+        assert result.stderr == ""
+
+    @pytest.mark.parametrize("arguments", [("tasks",), ("tasks", "--json")])
+    def test_a_terminal_that_knows_ascii_only(self, arguments):
+        result = program(*arguments, env=os.environ | {"PYTHONIOENCODING": "ascii"})
+        assert result.returncode == 0
+        assert "depression" in result.stdout
+        assert result.stdout.isascii()
+
+    def test_an_interruption_is_130(self, service):
+        service.open.clear()
+        child = subprocess.Popen(
+            [sys.executable, "-c", PROGRAM, "analyze", "text", "--url", service.url],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        with child:
+            assert service.asked.wait(30)
+            child.send_signal(signal.SIGINT)
+            stdout, stderr = child.communicate(timeout=30)
+        assert child.returncode == 130
+        assert stdout == ""
+        assert stderr == "Waiting for the service …\nInterrupted.\n"
+
+
+def test_a_pipe_is_as_wide_as_columns_says(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "60")
+    assert output().width == 60
+    monkeypatch.delenv("COLUMNS")
+    assert output().width == 100

