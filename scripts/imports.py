@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-PACKAGES = ("imhi", "service", "training")
+PACKAGES = ("imhi", "service", "training", "loadtests")
 
 # Seconds and gigabytes to import: only inside the functions that use them.
 HEAVY = frozenset(

@@ -4,8 +4,9 @@ The gate counts requests (`service.gate.observe`), the HTTP layer hands every fi
 `observe_analysis`. Label values come from closed sets: routes, outcomes, codes, ids of tasks,
 questions and labels; never from a request.
 
-How long work waits in the engine's queue is vLLM's to know: `vllm:request_queue_time_seconds`, and
-`vllm:num_requests_waiting` for how much waits now.
+The phase `queue` is the longest wait of a post's label reads in the engine's queue; all of vLLM's
+requests are in its own `vllm:request_queue_time_seconds`, and `vllm:num_requests_waiting` says how
+much waits now.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ REJECTIONS = Counter(
 )
 PHASE_SECONDS = Histogram(
     "mentalllama_phase_seconds",
-    "Wall-clock time of one post's analysis by phase (tokenize, label_read, first_label, "
+    "Wall-clock time of one post's analysis by phase (tokenize, queue, label_read, first_label, "
     "explanation, total). Phases of different questions overlap.",
     ["phase"],
     buckets=_SECONDS,
@@ -98,6 +99,7 @@ def observe_analysis(analysis: Analysis) -> None:
 
 def _observe_timings(timings: Timings) -> None:
     PHASE_SECONDS.labels("tokenize").observe(timings.tokenize)
+    PHASE_SECONDS.labels("queue").observe(timings.queue)
     PHASE_SECONDS.labels("label_read").observe(timings.label_read)
     PHASE_SECONDS.labels("first_label").observe(timings.first_label)
     if timings.explanation:  # 0 says that there was none, not that it took no time

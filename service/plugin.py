@@ -36,6 +36,7 @@ class MentalLlamaPlugin:
             ServiceError: the model or the deployment's settings cannot be used; the start fails.
         """
         from service.api.state import ServiceState
+        from service.logs import keep_requests_out
         from service.serving import make_analyzer
         from service.settings import load_policy, load_settings
 
@@ -43,6 +44,7 @@ class MentalLlamaPlugin:
             return
         settings = load_settings()
         analyzer = await make_analyzer(engine_client, _adapters(state), load_policy(settings))
+        keep_requests_out()
         state.mentalllama = ServiceState(
             analyzer=analyzer, settings=settings, check_engine=engine_client.check_health
         )

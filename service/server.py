@@ -21,9 +21,9 @@ def main(arguments: Sequence[str]) -> int:
     Returns:
         An exit code: 0 after a clean stop, 5 where the model cannot be served.
     """
+    import vllm.logger
     from vllm.entrypoints.cli.serve import ServeSubcommand
     from vllm.entrypoints.serve.utils.api_utils import cli_env_setup
-    from vllm.logger import configure_logging_from_args
     from vllm.utils.argparse_utils import FlexibleArgumentParser
 
     cli_env_setup()
@@ -33,7 +33,9 @@ def main(arguments: Sequence[str]) -> int:
     command = ServeSubcommand()
     command.subparser_init(parser.add_subparsers(dest="subparser"))
     parsed = parser.parse_args(["serve", *arguments])
-    configure_logging_from_args(parsed)
+    # Before 0.30, vLLM's logging had variables only and no options.
+    if configure := getattr(vllm.logger, "configure_logging_from_args", None):
+        configure(parsed)
     command.validate(parsed)
     try:
         command.cmd(parsed)

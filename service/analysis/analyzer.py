@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncGenerator, Coroutine, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any
@@ -47,6 +48,8 @@ from service.errors import (
     UnknownNameError,
 )
 
+_LONG_TEXT = 8_192
+"""Characters from which on tokenizing takes more than a few milliseconds."""
 _WARMUP_POST = "Today was long and I am glad that it is over. Tomorrow I see my sister."
 
 
@@ -76,6 +79,7 @@ class _Run:
     started: float
     events: asyncio.Queue[Event | None] = field(default_factory=asyncio.Queue)
     usage: Usage = field(default_factory=Usage)
+    queued: float = 0.0
     read_from: float = 0.0
     first_label_at: float = 0.0
     last_label_at: float = 0.0
@@ -108,6 +112,8 @@ class Analyzer:
     ) -> None:
         self._engine = engine
         self._encoder = PromptEncoder(tokenizer, manifest.prompt_style)
+        self._long_encoder = PromptEncoder(tokenizer, manifest.prompt_style)
+        self._long_texts = ThreadPoolExecutor(1, "long-texts")
         self._calibration = manifest.to_calibration()
         self._policy = merge(manifest.to_policy(), policy)
         self._manifest = manifest
@@ -172,10 +178,10 @@ class Analyzer:
             OverloadedError, EngineError: from the engine.
         """
         started = time.perf_counter()
-        fitted = self._fit(text, questions, options)
+        fitted, shared = await self._prepare(text, questions, options)
         run = _Run(
             text=text,
-            shared=self._encoder.shared(fitted.text),
+            shared=shared,
             options=options,
             context=RequestContext(request_id, options.adapter),
             policy=merge(self._policy, options.policy),
@@ -206,8 +212,27 @@ class Analyzer:
             await asyncio.gather(*work, return_exceptions=True)
         yield Completed(Analysis(answers, fitted.cuts, run.usage, _timings(run)))
 
-    def _fit(self, text: str, questions: Sequence[Question], options: Options) -> Fitted:
-        """Check what is asked and cut the post to size."""
+    async def _prepare(
+        self, text: str, questions: Sequence[Question], options: Options
+    ) -> tuple[Fitted, tuple[int, ...]]:
+        """Check what is asked, cut the post to size and make the tokens that all questions share.
+
+        A long post takes so long that nobody else would be served meanwhile: it goes to a thread,
+        one at a time, with an encoder of its own, since a tokenizer's state is not to be shared.
+        """
+        if len(text) <= _LONG_TEXT:
+            return self._fit(self._encoder, text, questions, options)
+        return await asyncio.get_running_loop().run_in_executor(
+            self._long_texts, self._fit, self._long_encoder, text, questions, options
+        )
+
+    def _fit(
+        self,
+        encoder: PromptEncoder,
+        text: str,
+        questions: Sequence[Question],
+        options: Options,
+    ) -> tuple[Fitted, tuple[int, ...]]:
         if not questions:
             raise InvalidRequestError("No question is asked. Name at least one.", param="tasks")
         if not text.strip():
@@ -226,7 +251,8 @@ class Analyzer:
         # A label read generates one token; an explanation up to its limit.
         generated = 1 if options.explain is Explain.NEVER else options.explanation_tokens
         budget = self._engine.max_model_len - asked - generated
-        return fit(text, options.truncation, budget, lambda part: len(self._encoder.shared(part)))
+        fitted = fit(text, options.truncation, budget, lambda part: len(encoder.shared(part)))
+        return fitted, encoder.shared(fitted.text)
 
     async def _answer(self, run: _Run, asked: _Asked) -> Answer:
         """Take one question all the way."""
@@ -259,6 +285,7 @@ class Analyzer:
         )
         for read in reads:
             run.usage += Usage(read.prompt_tokens, read.cached_tokens)
+            run.queued = max(run.queued, read.queued)
         labels = trie.read([read.logprobs for read in reads])
         calibration = self._calibration if scoring is Scoring.BRANCHES else Calibration()
         return Distribution(
@@ -315,6 +342,7 @@ def _timings(run: _Run) -> Timings:
     now = time.perf_counter()
     return Timings(
         tokenize=run.read_from - run.started,
+        queue=run.queued,
         label_read=run.last_label_at - run.read_from,
         explanation=max(0.0, run.last_explained_at - run.explained_from),
         first_label=run.first_label_at - run.started,

@@ -32,11 +32,13 @@ class TokenRead:
         logprobs: natural-log probabilities under the full vocabulary, one per token asked for.
         prompt_tokens: length of the prompt in tokens.
         cached_tokens: how many of them came from the prefix cache.
+        queued: seconds that the request waited in the engine before it was first worked on.
     """
 
     logprobs: tuple[float, ...]
     prompt_tokens: int
     cached_tokens: int
+    queued: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -207,6 +207,7 @@ class Timings:
 
     Attributes:
         tokenize: making the prompts.
+        queue: longest that one of its label reads waited in the engine's queue.
         label_read: from the first read sent until the last distribution is there.
         explanation: from the first explanation sent until the last is checked; 0 without any.
         first_label: from the start until the first distribution is there.
@@ -214,6 +215,7 @@ class Timings:
     """
 
     tokenize: float = 0.0
+    queue: float = 0.0
     label_read: float = 0.0
     explanation: float = 0.0
     first_label: float = 0.0

@@ -74,6 +74,7 @@ class VllmEngine:
             logprobs=tuple(float(found[token].logprob) for token in token_ids),
             prompt_tokens=len(prompt),
             cached_tokens=last.num_cached_tokens or 0,
+            queued=_queued(last),
         )
 
     async def generate(
@@ -131,6 +132,14 @@ class VllmEngine:
                 ) from None
             # vLLM's own messages can hold the prompt.
             raise EngineError(_DIED) from None
+
+
+def _queued(output: RequestOutput) -> float:
+    """Seconds in the engine's queue; 0 where vLLM keeps no statistics (`--disable-log-stats`)."""
+    statistics = output.metrics
+    if statistics is None or not statistics.scheduled_ts:
+        return 0.0
+    return max(0.0, float(statistics.scheduled_ts - statistics.queued_ts))
 
 
 def _refuses_work(error: Exception) -> bool:

@@ -129,6 +129,6 @@ def _response(state: ServiceState, work: Work, outcomes: Sequence[Outcome]) -> A
 def server_timing(outcomes: Sequence[Outcome]) -> str:
     """A `Server-Timing` header: milliseconds by phase, of several texts the largest."""
     timings = [outcome.timings for outcome in outcomes if isinstance(outcome, Analysis)]
-    phases = ("tokenize", "label_read", "explanation", "total")
+    phases = ("tokenize", "queue", "label_read", "explanation", "total")
     longest = {phase: max((getattr(t, phase) for t in timings), default=0.0) for phase in phases}
     return ", ".join(f"{phase};dur={seconds * 1000:.1f}" for phase, seconds in longest.items())

@@ -230,8 +230,8 @@ def _analyze() -> dict[str, Any]:
     }
     ok["headers"]["Server-Timing"] = {
         "description": (
-            "Milliseconds by phase (`tokenize`, `label_read`, `explanation`, `total`), of several "
-            "texts the largest. Not on a stream."
+            "Milliseconds by phase (`tokenize`, `queue`, `label_read`, `explanation`, `total`), of "
+            "several texts the largest. Not on a stream."
         ),
         "schema": {"type": "string"},
         "example": examples.SERVER_TIMING,

@@ -73,7 +73,9 @@ CATALOGUE: dict[str, Any] = Catalogue(
     model=MODEL, wording_version=WORDING_VERSION, tasks=[task_entries()[1]]
 ).model_dump(mode="json")
 
-SERVER_TIMING = "tokenize;dur=2.1, label_read;dur=85.0, explanation;dur=1900.4, total;dur=1988.0"
+SERVER_TIMING = (
+    "tokenize;dur=2.1, queue;dur=1.2, label_read;dur=85.0, explanation;dur=1900.4, total;dur=1988.0"
+)
 METRICS = 'mentalllama_requests_total{outcome="ok",route="/analyze"} 12.0\n'
 MODELS: dict[str, Any] = {
     "object": "list",

@@ -25,6 +25,7 @@ WATCHED: dict[str, tuple[str, dict[str, str], float]] = {
     "evidence": ("evidence_total", {}, 6),
     "consistency": ("consistency_count", {"task": "mental_disorder"}, 4),
     "tokenize": ("phase_seconds_sum", {"phase": "tokenize"}, 0.004),
+    "queue": ("phase_seconds_sum", {"phase": "queue"}, 0.008),
     "label read": ("phase_seconds_sum", {"phase": "label_read"}, 0.16),
     "first label": ("phase_seconds_sum", {"phase": "first_label"}, 0.06),
     "explanation": ("phase_seconds_sum", {"phase": "explanation"}, 1.0),

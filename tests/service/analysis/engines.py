@@ -1,4 +1,4 @@
-"""A fake engine and small tokenizers for unit tests."""
+"""A fake engine for unit tests."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import asyncio
 import hashlib
 import math
 from collections.abc import AsyncGenerator, Callable, Sequence
-from typing import Any
 
 from service.analysis.engine import Chunk, RequestContext, TokenRead
 from service.errors import EngineError
@@ -55,7 +54,10 @@ class FakeEngine:
             if self.fails(suffix):
                 raise EngineError("The engine failed.")
             return TokenRead(
-                tuple(self.logprob(prompt, token) for token in token_ids), len(prompt), 0
+                tuple(self.logprob(prompt, token) for token in token_ids),
+                len(prompt),
+                0,
+                queued=len(prompt) / 1000,
             )
         finally:
             self.running -= 1
@@ -87,36 +89,3 @@ class FakeEngine:
     def _record(self, prompt: Sequence[int], context: RequestContext, suffix: str) -> None:
         self.prompts[suffix] = tuple(prompt)
         self.contexts.add(context)
-
-
-TEMPLATE = (
-    "{% for message in messages %}<|{{ message.role }}|>{{ message.content }}<|end|>{% endfor %}"
-    "{% if add_generation_prompt %}<|assistant|>{% endif %}"
-)
-
-
-def word_tokenizer(whole_answers: Sequence[str] = (), template: str | None = TEMPLATE) -> Any:
-    """A tokenizer of words; each of `whole_answers` is one token, space before it included."""
-    from tokenizers import AddedToken, Tokenizer, models, pre_tokenizers
-    from transformers import PreTrainedTokenizerFast
-
-    from imhi.tasks import QUESTIONS
-    from imhi.wording import QUERY_HEAD
-
-    text = QUERY_HEAD + " ".join(
-        f'" Question: {question.text} Reasoning: ' + " ".join(one.answer for one in question.labels)
-        for question in QUESTIONS.values()
-    )
-    splitter = pre_tokenizers.Whitespace()
-    words = dict.fromkeys(word for word, _ in splitter.pre_tokenize_str(text))
-    vocabulary = {word: index for index, word in enumerate(["[UNK]", *words])}
-    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
-    tokenizer.pre_tokenizer = splitter
-    tokenizer.add_tokens([AddedToken(one, lstrip=True, normalized=False) for one in whole_answers])
-    wrapped = PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer,
-        unk_token="[UNK]",
-        additional_special_tokens=["<|user|>", "<|assistant|>", "<|end|>"],
-    )
-    wrapped.chat_template = template
-    return wrapped

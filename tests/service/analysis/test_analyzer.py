@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 from collections.abc import Sequence
 from contextlib import aclosing
@@ -33,7 +34,8 @@ from service.errors import (
     TextTooLongError,
     UnknownNameError,
 )
-from tests.service.analysis.engines import FakeEngine, word_tokenizer
+from tests.service.analysis.engines import FakeEngine
+from tests.tokenizers import blind_tokenizer, word_tokenizer
 
 ALL = tuple(QUESTIONS.values())
 STRESS = (QUESTIONS["stress"],)
@@ -217,13 +219,8 @@ async def test_a_context_too_short_for_the_questions_stops_the_start(tokenizer: 
 
 
 async def test_labels_that_cannot_be_told_apart_stop_the_start() -> None:
-    from tokenizers import Tokenizer, models, pre_tokenizers
-    from transformers import PreTrainedTokenizerFast
-
-    blind = Tokenizer(models.WordLevel({"[UNK]": 0}, unk_token="[UNK]"))
-    blind.pre_tokenizer = pre_tokenizers.Split(r"[\s\S]+", "isolated")
     with pytest.raises(ModelError, match="cannot be told apart"):
-        make(PreTrainedTokenizerFast(tokenizer_object=blind, unk_token="[UNK]"), FakeEngine())
+        make(blind_tokenizer(), FakeEngine())
 
 
 @pytest.mark.parametrize("where", ["stress-0", "stress-explanation", "stress-consistency-0"])
@@ -264,4 +261,30 @@ async def test_usage_and_timings_add_up(tokenizer: Any) -> None:
     timings = analysis.timings
     assert 0 < timings.tokenize < timings.first_label <= timings.total
     assert 0 < timings.label_read < timings.total
+    reads = [tokens for name, tokens in engine.prompts.items() if "explanation" not in name]
+    assert timings.queue == max(map(len, reads)) / 1000
     assert 0 < timings.explanation < timings.total
+
+
+async def test_long_texts_do_not_hold_up_the_event_loop(
+    tokenizer: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    analyzer = make(tokenizer, FakeEngine())
+    shared, loops = analyzer._long_encoder.shared, []
+
+    def watched(post: str) -> tuple[int, ...]:
+        with contextlib.suppress(RuntimeError):
+            loops.append(asyncio.get_running_loop())
+        return shared(post)
+
+    monkeypatch.setattr(analyzer._long_encoder, "shared", watched)
+    monkeypatch.setattr(analyzer._encoder, "shared", None)
+    options = Options(explain=Explain.NEVER, truncation=Truncation.MIDDLE)
+    analyses = await asyncio.gather(
+        *(
+            analyzer.analyze("the poster " * 10_000, STRESS, options, f"{number}")
+            for number in range(3)
+        )
+    )
+    assert [len(analysis.cuts) for analysis in analyses] == [1, 1, 1]
+    assert loops == []

@@ -15,10 +15,7 @@ from service.analysis.labels import LabelTrie
 from service.analysis.manifest import PromptStyle
 from service.analysis.prompt import PromptEncoder
 from service.errors import ModelError
-from tests.service.analysis.engines import word_tokenizer
-
-WHOLE_ANSWERS = [label.answer for question in QUESTIONS.values() for label in question.labels]
-POST = "I could not sleep, and my sister asked why. I said 'work'."
+from tests.tokenizers import POST, WHOLE_ANSWERS, sentencepiece_tokenizer, word_tokenizer
 
 
 @pytest.fixture(scope="module")
@@ -30,32 +27,7 @@ def byte_level(embedded_model: Path) -> Any:
 
 @pytest.fixture(scope="module")
 def sentence_piece(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """Llama-2's kind: SentencePiece BPE with byte fallback, a mark before words, and BOS."""
-    import sentencepiece
-    from transformers import LlamaTokenizer
-
-    folder = tmp_path_factory.mktemp("sentencepiece")
-    corpus = folder / "corpus.txt"
-    corpus.write_text(
-        "\n".join(
-            f"{render_query(POST, question)} {label.answer}{REASONING} It says so."
-            for question in QUESTIONS.values()
-            for label in question.labels
-        )
-    )
-    sentencepiece.SentencePieceTrainer.train(
-        input=str(corpus),
-        model_prefix=str(folder / "tokenizer"),
-        vocab_size=600,
-        hard_vocab_limit=False,
-        model_type="bpe",
-        byte_fallback=True,
-        character_coverage=1.0,
-        normalization_rule_name="identity",
-        remove_extra_whitespaces=False,
-        minloglevel=2,
-    )
-    return LlamaTokenizer.from_pretrained(folder, add_bos_token=True)
+    return sentencepiece_tokenizer(tmp_path_factory.mktemp("sentencepiece"))
 
 
 @pytest.fixture(scope="module")

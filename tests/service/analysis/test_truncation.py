@@ -69,3 +69,17 @@ def test_the_result_fits_and_cut_and_kept_make_up_the_text(
         position = cut.end
     kept.append(text[position:])
     assert fitted.text == (GAP if policy is Truncation.MIDDLE and fitted.cuts else "").join(kept)
+
+
+@pytest.mark.parametrize("policy", CUTTING)
+def test_a_long_text_is_counted_a_few_times_and_little_is_wasted(policy: Truncation) -> None:
+    text = "".join(f"word{number} " for number in range(30_000))
+    counted = []
+
+    def length(part: str) -> int:
+        counted.append(len(part))
+        return 2 * part.count(" ") + part.count("9")
+
+    fitted = fit(text, policy, 8_000, length)
+    assert 7_900 <= length(fitted.text) <= 8_000
+    assert len(counted) <= 10

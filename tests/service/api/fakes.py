@@ -34,7 +34,9 @@ from service.api.state import ServiceState
 from service.errors import EmptyTextError
 from service.settings import Settings
 
-TIMINGS = Timings(tokenize=0.002, label_read=0.08, explanation=0.5, first_label=0.03, total=0.6)
+TIMINGS = Timings(
+    tokenize=0.002, queue=0.004, label_read=0.08, explanation=0.5, first_label=0.03, total=0.6
+)
 USAGE = Usage(prompt_tokens=100, cached_tokens=60, completion_tokens=9)
 
 

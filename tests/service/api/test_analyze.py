@@ -186,7 +186,8 @@ async def test_offsets_are_code_points():
 async def test_server_timing_and_no_store():
     response = await post(FakeAnalyzer(), {"texts": [TEXT, TEXT]})
     assert response.headers["server-timing"] == (
-        "tokenize;dur=2.0, label_read;dur=80.0, explanation;dur=500.0, total;dur=600.0"
+        "tokenize;dur=2.0, queue;dur=4.0, label_read;dur=80.0, explanation;dur=500.0, "
+        "total;dur=600.0"
     )
     assert response.headers["cache-control"] == "no-store"
 

@@ -1,0 +1,15 @@
+"""The vLLM general plugin: what this project changes inside of the engine's processes.
+
+vLLM loads it in every process of the engine before the model. Each change is a module of its own
+that says what it changes and why, and does nothing where it does not apply.
+"""
+
+from __future__ import annotations
+
+
+def register() -> None:
+    """Make all changes; a second call changes nothing."""
+    from service import float_head, mixed_logprobs
+
+    float_head.register()
+    mixed_logprobs.register()

@@ -1,0 +1,15 @@
+"""Posts that the end-to-end tests send; all made up."""
+
+from __future__ import annotations
+
+POST = (
+    "I keep waking up at four and lie there until the alarm. At work I read the same mail three "
+    "times and still do not know what it says. My sister asks me to come over on Sundays, and I "
+    "say that I am busy, which is not true. I just sit at the window."
+)
+
+QUOTED = '🙂🙂 My note says: Reasoning: The poster says "I lie awake at night". ' * 3
+"""Leads the embedded model to quote it; characters outside the BMP stand before the quote."""
+
+LONG = "I am so tired of it all, day by day. " * 2222
+"""20,000 words: more tokens than the embedded model's context, fewer characters than the bound."""

@@ -1,0 +1,100 @@
+"""Options and environment that vLLM is started with."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from service import launch
+from service.launch import engine_options, environment, has_option, server_options
+from service.models import ResolvedModel
+
+HUB = ResolvedModel("org/model", "model", embedded=False)
+
+
+def test_defaults_give_way_to_the_users_options() -> None:
+    given = ["--block-size=64", "--no-enforce-eager", "--hf_overrides", "{}", "--seed", "1"]
+    options = engine_options(HUB, given, cpu=True)
+    assert options[: len(given)] == given
+    assert options[len(given) :] == ["--served-model-name", "model"]
+
+
+def test_a_gpu_keeps_vllms_own_block_size_and_compilation() -> None:
+    options = engine_options(HUB, [], cpu=False)
+    assert "--block-size" not in options
+    assert "--enforce-eager" not in options
+
+
+@pytest.mark.parametrize(
+    ("given", "name", "expected"),
+    [
+        (["--host", "0.0.0.0"], "--host", True),
+        (["--host=0.0.0.0"], "--host", True),
+        (["--hosts", "x"], "--host", False),
+        (["--block_size", "64"], "--block-size", True),
+        (["--hf-overrides.head_dtype", "model"], "--hf-overrides", True),
+        (["--no-enforce-eager"], "--enforce-eager", True),
+        (["--name", "--host"], "--host", True),
+        ([], "--host", False),
+    ],
+)
+def test_options_are_found_in_every_spelling(given: list[str], name: str, expected: bool) -> None:
+    assert has_option(given, name) is expected
+
+
+def test_the_server_listens_on_this_machine_alone_unless_told_otherwise() -> None:
+    assert server_options([])[:2] == ["--host", "127.0.0.1"]
+    assert "127.0.0.1" not in server_options(["--host", "0.0.0.0"])
+    assert "--host" not in server_options(["--uds", "socket"])
+
+
+def test_the_gate_is_the_outermost_layer() -> None:
+    given = ["--middleware", "other.Layer"]
+    assert server_options(given)[-2:] == ["--middleware", "service.gate.Gate"]
+
+
+def test_the_plugin_is_named_beside_whatever_would_have_been_loaded() -> None:
+    assert environment(HUB, {"VLLM_PLUGINS": "mine"}, cpu=False)["VLLM_PLUGINS"] == (
+        "mine,mentalllama"
+    )
+    names = environment(HUB, {}, cpu=False)["VLLM_PLUGINS"].split(",")
+    assert names.count("mentalllama") == 1
+
+
+def test_nothing_is_reported_and_a_local_model_needs_no_hub(tmp_path) -> None:
+    variables = environment(HUB, {}, cpu=False)
+    assert variables["VLLM_NO_USAGE_STATS"] == variables["DO_NOT_TRACK"] == "1"
+    assert "HF_HUB_OFFLINE" not in variables
+    local = ResolvedModel(str(tmp_path), "model", embedded=False)
+    assert environment(local, {}, cpu=False)["HF_HUB_OFFLINE"] == "1"
+
+
+def test_variables_of_the_users_stay(tmp_path) -> None:
+    present = {
+        "VLLM_CPU_KVCACHE_SPACE": "8",
+        "VLLM_CPU_OMP_THREADS_BIND": "nobind",
+        "HF_HUB_OFFLINE": "0",
+        "LD_PRELOAD": "libiomp5.so",
+    }
+    local = ResolvedModel(str(tmp_path), "model", embedded=False)
+    assert not present.keys() & environment(local, present, cpu=True).keys()
+
+
+@pytest.mark.parametrize(("cores", "bound"), [({0, 1}, "0,1"), ({3}, "3"), ({0, 1, 2, 3}, None)])
+def test_few_cores_all_work_for_the_model(monkeypatch, cores: set[int], bound: str | None) -> None:
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: cores)
+    assert environment(HUB, {}, cpu=True).get("VLLM_CPU_OMP_THREADS_BIND") == bound
+
+
+def test_launch_replaces_the_process_by_the_server(monkeypatch) -> None:
+    calls = []
+    monkeypatch.setattr("os.execve", lambda *call: calls.append(call))
+    monkeypatch.setattr(launch, "runs_on_cpu", lambda: True)
+    launch.launch(HUB, ["--port", "9000"])
+    ((program, command, variables),) = calls
+    assert program == command[0] == sys.executable
+    assert command[1:5] == ["-P", "-m", "service.server", "org/model"]
+    assert command[command.index("--port") + 1] == "9000"
+    assert variables["MENTALLLAMA_MODEL_NAME"] == "model"
+    assert variables["VLLM_CPU_KVCACHE_SPACE"] == "2"
