@@ -177,7 +177,11 @@ class FreeForm:
 
         prompt = self._encoder.shared(post) + self._tails[question.id]
         parameters = SamplingParams(
-            max_tokens=COMPLETION_TOKENS, temperature=0.0, output_kind=RequestOutputKind.FINAL_ONLY
+            max_tokens=COMPLETION_TOKENS,
+            temperature=0.0,
+            # Where an untuned model stops says nothing of the work that a completion takes.
+            ignore_eos=True,
+            output_kind=RequestOutputKind.FINAL_ONLY,
         )
         text, usage = "", Usage()
         async for one in self._client.generate(tokens_input(list(prompt)), parameters, request_id):
