@@ -22,6 +22,7 @@ import os
 import platform
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -351,4 +352,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    # A reader that leaves early (`… | head`) ends this quietly, as it ends any other command.
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     sys.exit(main())
