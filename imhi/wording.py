@@ -66,15 +66,6 @@ def parse_query(query: str) -> tuple[str, Question]:
     return parts["post"], question
 
 
-def render_explanation_query(explanation: str, question: Question) -> str:
-    """Return the query that asks the question of an explanation in place of the post.
-
-    The label read on it is the run-time form of the paper's consistency metric: whether the
-    explanation alone leads to the label that it explains.
-    """
-    return render_query(explanation, question)
-
-
 def render_answer(label: Label, explanation: str) -> str:
     """Return the whole response in the instruction wording."""
     return f"{label.answer}{REASONING} {explanation}"

@@ -116,12 +116,3 @@ class ModelError(ServiceError):
     status = 500
     code = "model_error"
     description = "The model cannot be served as it is."
-
-
-CALLER_ERRORS: tuple[type[ServiceError], ...] = (
-    InvalidRequestError,
-    UnknownNameError,
-    EmptyTextError,
-    TextTooLongError,
-)
-SERVER_ERRORS: tuple[type[ServiceError], ...] = (OverloadedError, NotReadyError, EngineError)

@@ -313,6 +313,8 @@ class Analyzer:
             run.usage += Usage(last.prompt_tokens, last.cached_tokens, tokens)
         text = text.rstrip()
         consistency = None
+        # The paper's consistency metric at run time: the same question, asked of the explanation in
+        # the place of the post.
         alone = self._encoder.shared(text) if run.options.consistency and text else ()
         if alone and len(alone) + asked.longest <= self._engine.max_model_len:
             read = await self._distribution(run, asked, alone, f"{question.id}-consistency")

@@ -19,7 +19,6 @@ from imhi.wording import (
     render_answer,
     render_completion_answer,
     render_completion_query,
-    render_explanation_query,
     render_query,
 )
 
@@ -78,13 +77,6 @@ def test_literal_forms() -> None:
         'Consider this post: "',
         " ",
         " Reasoning:",
-    )
-
-
-def test_explanation_stands_in_the_place_of_the_post() -> None:
-    assert render_explanation_query('The post says "tired" twice.', STRESS) == (
-        'Consider this post: "The post says "tired" twice." '
-        "Question: Does the poster suffer from stress?"
     )
 
 
