@@ -176,3 +176,27 @@ def test_the_documentation_pages_assets_come_with_vllm() -> None:
 
     static = Path(inspect.getfile(offline_docs)).parent / "static"
     assert {"swagger-ui-bundle.js", "swagger-ui.css"} <= {one.name for one in static.iterdir()}
+
+
+def test_the_sampler_is_the_one_that_is_mended() -> None:
+    from vllm.v1.outputs import LogprobsTensors
+    from vllm.v1.sample.metadata import SamplingMetadata
+    from vllm.v1.sample.sampler import Sampler
+
+    gather = Sampler.gather_specific_token_logprobs
+    wanted = ["self", "logprobs", "logprob_token_ids", "sampled"]
+    assert list(inspect.signature(gather).parameters) == wanted
+    assert {"logprobs", "num_logprobs", "token_ids"} <= parameters(Sampler.gather_logprobs)
+    assert "sampling_metadata" in parameters(Sampler.forward)
+    assert "max_num_logprobs" in SamplingMetadata.__dataclass_fields__
+    assert LogprobsTensors._fields[:3] == (
+        "logprob_token_ids",
+        "logprobs",
+        "selected_token_ranks",
+    )
+
+
+def test_the_time_in_the_queue_is_told() -> None:
+    from vllm.v1.metrics.stats import RequestStateStats
+
+    assert {"queued_ts", "scheduled_ts"} <= RequestStateStats.__dataclass_fields__.keys()
