@@ -11,15 +11,12 @@ from collections.abc import Sequence
 
 from service.errors import ServiceError
 
-MODEL_CANNOT_BE_SERVED = 5
-"""Exit code, as documented in `service.cli.exit_codes`."""
-
 
 def main(arguments: Sequence[str]) -> int:
     """Serve until stopped.
 
     Returns:
-        An exit code: 0 after a clean stop, 5 where the model cannot be served.
+        An exit code: 0 after a clean stop, else one of `service.cli.exit_codes`.
     """
     import vllm.logger
     from vllm.entrypoints.cli.serve import ServeSubcommand
@@ -40,8 +37,10 @@ def main(arguments: Sequence[str]) -> int:
     try:
         command.cmd(parsed)
     except ServiceError as error:
+        from service.cli.exit_codes import exit_code  # the whole command line, for this case alone
+
         sys.stderr.write(f"mentalllama serve: {error.message}\n")
-        return MODEL_CANNOT_BE_SERVED
+        return exit_code(error)
     return 0
 
 

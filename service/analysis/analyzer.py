@@ -251,6 +251,9 @@ class Analyzer:
         # A label read generates one token; an explanation up to its limit.
         generated = 1 if options.explain is Explain.NEVER else options.explanation_tokens
         budget = self._engine.max_model_len - asked - generated
+        shared = encoder.shared(text)
+        if len(shared) <= budget:  # as nearly always: no reason to count its tokens once more
+            return Fitted(text, ()), shared
         fitted = fit(text, options.truncation, budget, lambda part: len(encoder.shared(part)))
         return fitted, encoder.shared(fitted.text)
 

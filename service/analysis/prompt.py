@@ -71,17 +71,15 @@ class PromptEncoder:
             alone = self._encode("x")
             self._lead = tuple(started[: max(0, _find(started, alone))])
             self._before, self._after = "", ""
+        self._head = self._encode(self._before + QUERY_HEAD)
 
     def shared(self, post: str) -> tuple[int, ...]:
         """Tokens up to `Question:`, the same for every question on `post`."""
-        before, body = self._before, QUERY_HEAD + escape_post(post) + '"' + _STEM
-        tokens = self._encode(before + body)
-        wanted = self._specials(self._encode(before + QUERY_HEAD))
-        if self._specials(tokens) != wanted:
+        body = escape_post(post) + '"' + _STEM
+        tokens = self._encode(self._before + QUERY_HEAD + body)
+        if self._specials(tokens) != self._specials(self._head):
             # The post holds the text of special tokens; on its own it is encoded as mere text.
-            tokens = self._encode(before + QUERY_HEAD) + self._encode(
-                body.removeprefix(QUERY_HEAD), plain=True
-            )
+            tokens = self._head + self._encode(body, plain=True)
         return self._lead + tokens
 
     def tail(self, question: Question) -> Tail:
