@@ -4,16 +4,17 @@ PYTHON ?= python3
 BUILD ?= $(or $(MENTALLLAMA_BUILD),auto)
 MODEL ?=
 ARGS ?=
+DATA ?=
 
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup serve test check format openapi lock clean
+.PHONY: help setup serve test check format openapi recipes lock train-embedded clean
 
 help: ## list the commands
 	@echo "make COMMAND [BUILD=auto|cpu|gpu] [PYTHON=python3.12] [ARGS='options of the command']"
 	@echo
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-8s  %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s  %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## make or update the environment in .venv; ARGS=--dry-run only says how
 	@$(PYTHON) scripts/install.py --build $(BUILD) $(if $(filter setup,$(MAKECMDGOALS)),$(ARGS))
@@ -34,8 +35,14 @@ format: setup ## put the code into shape: ruff's fixes and its formatter
 openapi: setup ## write the OpenAPI document from the code
 	@$(BIN)/python -m service.api.openapi
 
+recipes: setup ## write the documentation of the recipes from the code
+	@$(BIN)/python -m training.sft.recipe_docs
+
 lock: setup ## resolve requirements/*.txt anew; ARGS=--upgrade takes the newest of everything
 	@$(BIN)/python scripts/lock.py $(ARGS)
+
+train-embedded: setup ## train the embedded model from DATA=folder of the IMHI files; goes on where it was stopped
+	@$(BIN)/python scripts/train_embedded.py $(if $(DATA),--data "$(DATA)") $(ARGS)
 
 clean: ## remove the environment, caches and build leftovers
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist *.egg-info

@@ -21,7 +21,28 @@ PACKAGES = ("imhi", "service", "training", "loadtests")
 
 # Seconds and gigabytes to import: only inside the functions that use them.
 HEAVY = frozenset(
-    {"accelerate", "datasets", "gguf", "peft", "ray", "torch", "transformers", "trl", "vllm"}
+    {
+        "accelerate",
+        "datasets",
+        "datasketch",
+        "gguf",
+        "matplotlib",
+        "nltk",
+        "pandas",
+        "peft",
+        "pyarrow",
+        "ray",
+        "rouge_score",
+        "sacrebleu",
+        "scipy",
+        "sklearn",
+        "tensorboard",
+        "torch",
+        "torchmetrics",
+        "transformers",
+        "trl",
+        "vllm",
+    }
 )
 # Modules that may import heavy packages at module level, by dotted name.
 HEAVY_MODULES: frozenset[str] = frozenset()

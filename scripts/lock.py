@@ -52,7 +52,7 @@ INTEL_OPENMP_NEEDS = ("intel-cmplr-lib-ur==2024.2.1 ; platform_machine == 'x86_6
 
 @dataclass(frozen=True)
 class Build:
-    """What one lock holds beyond the base dependencies and the extra `dev`."""
+    """What one lock holds beyond the base dependencies and the extras `dev` and `training`."""
 
     name: str
     constraints: tuple[str, ...]
@@ -197,7 +197,8 @@ def resolve(uv: Path, build: Build, folder: Path, *, upgrade: bool) -> str:
         "--extra",
         build.name,
     ]
-    command += ["--extra", "dev", "--constraints", "constraints.txt"]
+    # The tests train small models, and the embedded model can be trained from any checkout.
+    command += ["--extra", "training", "--extra", "dev", "--constraints", "constraints.txt"]
     command += ["--excludes", "excludes.txt", "--universal", "--fork-strategy", "fewest"]
     command += ["--python-version", PYTHONS[0], "--no-annotate", "--no-header", "--quiet"]
     command += ["--output-file", output.name]

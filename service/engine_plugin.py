@@ -9,7 +9,9 @@ from __future__ import annotations
 
 def register() -> None:
     """Make all changes; a second call changes nothing."""
-    from service import float_head, mixed_logprobs
+    from service import float_head, interruptions, logs, mixed_logprobs
 
+    logs.keep_grammars_out()
+    interruptions.register()
     float_head.register()
     mixed_logprobs.register()

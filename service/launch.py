@@ -17,6 +17,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import NoReturn
 
+from service.analysis.quotation import BACKEND
 from service.models import ResolvedModel
 
 PLUGIN = "mentalllama"
@@ -44,6 +45,8 @@ def engine_options(model: ResolvedModel, given: Sequence[str], *, cpu: bool) -> 
         # between labels; only the head's product is computed in float32.
         "--hf-overrides": json.dumps({"head_dtype": "float32"}),
         "--served-model-name": model.name,
+        # The one that keeps an explanation's quotes to the post's words; vLLM runs one per engine.
+        "--structured-outputs-config": json.dumps({"backend": BACKEND}),
     }
     if cpu:
         # The CPU backend's block of 128 tokens is longer than most posts: nothing would be shared.
@@ -78,6 +81,8 @@ def environment(model: ResolvedModel, present: Mapping[str, str], *, cpu: bool) 
         MODEL_VARIABLE: model.name,
     }
     defaults = {"VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
+    # What llguidance writes to stderr can hold a grammar, and with it a post.
+    defaults["LLGUIDANCE_LOG_LEVEL"] = "0"
     if Path(model.path).is_dir():
         defaults["HF_HUB_OFFLINE"] = "1"
     if cpu:

@@ -17,6 +17,13 @@ _HANDLE_REQUESTS = (
     "vllm.renderers.",
     "vllm.tokenizers.",
     "vllm.tool_parsers.",
+    "vllm.v1.structured_output",
+)
+_GRAMMARS = (
+    "vllm.v1.structured_output",
+    "vllm.v1.structured_output.backend_guidance",
+    "vllm.v1.structured_output.request",
+    "vllm.v1.structured_output.utils",
 )
 _START_AND_STOP = "vllm.entrypoints.launchers."
 
@@ -37,5 +44,18 @@ class ConstantText(logging.Filter):
 def keep_requests_out() -> None:
     """Put the filter on every handler of vLLM's logger; a second call changes nothing."""
     for handler in logging.getLogger("vllm").handlers:
-        if not any(isinstance(one, ConstantText) for one in handler.filters):
-            handler.addFilter(ConstantText())
+        _filter(handler)
+
+
+def keep_grammars_out() -> None:
+    """Put it on what logs of grammars, which hold posts, in the engine's processes.
+
+    From their start on: these loggers say nothing before there is a request.
+    """
+    for name in _GRAMMARS:
+        _filter(logging.getLogger(name))
+
+
+def _filter(filterer: logging.Filterer) -> None:
+    if not any(isinstance(one, ConstantText) for one in filterer.filters):
+        filterer.addFilter(ConstantText())

@@ -1,9 +1,10 @@
 """Where models come from: the embedded one, a directory, or a hub.
 
 A name goes through `resolve_model` and comes out as what vLLM takes for `--model`. The name
-`embedded` stands for the model that ships as a GGUF file inside a Python package:
-`service.embedded` converts it once into the cache (`embedded_model_path`), whose key is made from
-the file and the recipe, so that a new release of either never serves an old conversion.
+`embedded` stands for the model that ships as a GGUF file inside a Python package and a LoRA adapter
+in `models/`, and `embedded-base` for the first without the second: `service.embedded` makes either
+once, in the cache (`embedded_model_path`). The cache's key is made from the file, the adapter, its
+manifest and the recipe, so that what is served is never older than any of them.
 """
 
 from __future__ import annotations
@@ -26,11 +27,17 @@ from pathlib import Path
 
 from imhi.tasks import WORDING_VERSION
 from service import embedded
+from service.adapter import Adapter, fingerprint, shipped_adapter
 from service.analysis.manifest import Manifest, assumed_manifest, load_manifest
 from service.errors import ModelError
 
 EMBEDDED = "embedded"
 """The name of the default model."""
+
+EMBEDDED_BASE = "embedded-base"
+"""The name of the default model before it was trained."""
+
+EMBEDDED_MODELS = (EMBEDDED, EMBEDDED_BASE)
 
 CACHE_VARIABLE = "MENTALLLAMA_CACHE"
 """Names the directory that converted models are kept in."""
@@ -51,12 +58,26 @@ class ResolvedModel:
     Attributes:
         path: what vLLM takes for `--model`: a directory, or an id on a hub.
         name: the name to serve it under.
-        embedded: whether it is the embedded default.
+        embedded: whether it is the embedded default or its untuned base.
     """
 
     path: str
     name: str
     embedded: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Recipe:
+    """What an embedded model is made of beside the GGUF file, and what it is called when served."""
+
+    name: str
+    adapter: Path | None
+
+    @classmethod
+    def of(cls, model: str) -> _Recipe:
+        """The recipe of `embedded` or `embedded-base`; the first needs its adapter to differ."""
+        adapter = shipped_adapter(embedded.NAME) if model == EMBEDDED else None
+        return cls(embedded.NAME if adapter else embedded.BASE_NAME, adapter)
 
 
 def cache_directory() -> Path:
@@ -79,20 +100,26 @@ def cache_directory() -> Path:
         ) from None
 
 
-def embedded_model_path() -> Path:
-    """Directory that the embedded model is, or will be, built in.
+def embedded_model_path(model: str = EMBEDDED) -> Path:
+    """Directory that an embedded model is, or will be, built in.
+
+    Args:
+        model: `embedded` or `embedded-base`.
 
     Raises:
-        ModelError: the package with the weights is not installed.
+        ModelError: the package with the weights is not installed, or a file of the adapter is
+            missing.
     """
+    recipe = _Recipe.of(model)
     with _gguf_file().open("rb") as file:
         digest = hashlib.file_digest(file, "sha256")
-    digest.update(f"{embedded.RECIPE} {WORDING_VERSION}".encode())
-    return cache_directory() / f"{embedded.NAME}-{digest.hexdigest()[:16]}"
+    adapter = fingerprint(recipe.adapter) if recipe.adapter else "none"
+    digest.update(f"{embedded.RECIPE} {WORDING_VERSION} {adapter}".encode())
+    return cache_directory() / f"{recipe.name}-{digest.hexdigest()[:16]}"
 
 
 def is_embedded_model(directory: Path) -> bool:
-    """Whether the directory holds all that the embedded model consists of."""
+    """Whether the directory holds all that an embedded model consists of."""
     return all((directory / name).is_file() for name in _FILES)
 
 
@@ -107,6 +134,28 @@ def local_manifest(directory: Path) -> Manifest:
     )
 
 
+def manifest_of(model: str) -> Manifest | None:
+    """What a model says of itself, without building or loading it.
+
+    Args:
+        model: a name that `resolve_model` takes.
+
+    Returns:
+        Its manifest, read or assumed; None where only loading the model would tell.
+
+    Raises:
+        ModelError: the manifest is broken, or the adapter of the embedded model is damaged.
+    """
+    if model in EMBEDDED_MODELS:
+        adapter = _Recipe.of(model).adapter
+        if adapter is None:
+            return embedded.base_manifest()
+        return embedded.tuned_manifest(Adapter.load(adapter))
+    resolved = resolve_model(model)
+    directory = Path(resolved.path)
+    return local_manifest(directory) if directory.is_dir() else None
+
+
 def has_chat_template(directory: Path) -> bool:
     """Whether the tokenizer in a model's directory brings a chat template."""
     if (directory / "chat_template.jinja").is_file():
@@ -119,26 +168,38 @@ def has_chat_template(directory: Path) -> bool:
 
 
 def build_embedded_model(
-    directory: Path, *, replace: bool = False, announce: Announce | None = None
+    directory: Path,
+    *,
+    model: str = EMBEDDED,
+    replace: bool = False,
+    announce: Announce | None = None,
 ) -> Path:
-    """Build the embedded model in `directory`, which holds the whole model or nothing.
+    """Build an embedded model in `directory`, which holds the whole model or nothing.
 
     The model is made in a sibling and renamed. Of two processes that build at once, one builds and
     the other waits for it; what an interrupted one left behind is removed by the next.
 
     Args:
         directory: where to build; absent, empty, or an embedded model built before.
-        replace: whether to build again where the model already is.
-        announce: told that building starts, or that another process is waited for.
+        model: `embedded` or `embedded-base`.
+        replace: whether to build again where a model already is.
+        announce: told that building starts, that another process is waited for, or that there is
+            no adapter to make `embedded` of.
 
     Returns:
         The absolute path of the directory.
 
     Raises:
-        ModelError: the weights or a library are missing, the directory cannot be written or holds
-            something else, or the conversion failed.
+        ModelError: the weights or a library are missing, the adapter is damaged or does not fit,
+            the directory cannot be written or holds something else, or the conversion failed.
     """
     announce = announce or (lambda _: None)
+    recipe = _Recipe.of(model)
+    if model == EMBEDDED and recipe.adapter is None:
+        announce(
+            f"The trained adapter (models/{embedded.NAME}) is not part of this installation: using "
+            f"the untuned base, `{EMBEDDED_BASE}`, whose labels are poor."
+        )
     source = _gguf_file()
     directory = directory.expanduser().absolute()
     try:
@@ -149,7 +210,12 @@ def build_embedded_model(
             if replace or not is_embedded_model(directory):
                 _check_replaceable(directory)
                 announce(f"Building the embedded model in {directory}, about half a minute …")
-                _build(source, directory, replace=replace)
+                _build(source, directory, recipe.adapter, replace=replace)
+            elif (held := local_manifest(directory).name) != recipe.name:
+                raise ModelError(
+                    f"{directory} holds {held}, not {recipe.name}: name another directory, or "
+                    "replace it with --force."
+                )
     except OSError as error:
         raise ModelError(
             f"The embedded model cannot be written to {directory} "
@@ -160,18 +226,19 @@ def build_embedded_model(
 
 
 def resolve_model(name: str, *, announce: Announce | None = None) -> ResolvedModel:
-    """Find a model by name; the embedded one is built on first use.
+    """Find a model by name; an embedded one is built on first use.
 
     Args:
-        name: `embedded`, a local directory, an id on a hub (`org/name`), or a URL that vLLM loads.
+        name: `embedded`, `embedded-base`, a local directory, an id on a hub (`org/name`), or a URL
+            that vLLM loads.
         announce: see `build_embedded_model`.
 
     Raises:
         ModelError: the model is not there, is not whole, or its manifest is broken.
     """
-    if name == EMBEDDED:
-        path = build_embedded_model(embedded_model_path(), announce=announce)
-        return ResolvedModel(str(path), embedded.NAME, embedded=True)
+    if name in EMBEDDED_MODELS:
+        path = build_embedded_model(embedded_model_path(name), model=name, announce=announce)
+        return ResolvedModel(str(path), _Recipe.of(name).name, embedded=True)
     path = Path(name).expanduser()
     if name and path.is_dir():
         _check_model_directory(path)
@@ -183,8 +250,8 @@ def resolve_model(name: str, *, announce: Announce | None = None) -> ResolvedMod
     if "://" in name:
         return ResolvedModel(name, name.rstrip("/").rpartition("/")[2], embedded=False)
     raise ModelError(
-        f"There is no model {name!r}: name a directory that exists, an id on a hub (org/name), or "
-        f"{EMBEDDED!r}."
+        f"There is no model {name!r}: name a directory that exists, an id on a hub (org/name), "
+        f"{EMBEDDED!r} or {EMBEDDED_BASE!r}."
     )
 
 
@@ -219,10 +286,11 @@ def _check_replaceable(directory: Path) -> None:
         raise ModelError(f"{directory} is a file: name a directory.")
     # Without its manifest nothing says that what is there is ours to remove.
     if any(directory.iterdir()) and not (
-        (manifest := load_manifest(directory)) and manifest.name == embedded.NAME
+        (manifest := load_manifest(directory))
+        and manifest.name in (embedded.NAME, embedded.BASE_NAME)
     ):
         raise ModelError(
-            f"{directory} holds something other than the embedded model: empty it, or name another."
+            f"{directory} holds something other than an embedded model: empty it, or name another."
         )
 
 
@@ -250,11 +318,11 @@ def _remove_leftovers(directory: Path) -> None:
             shutil.rmtree(path, ignore_errors=True)
 
 
-def _build(source: Path, directory: Path, *, replace: bool) -> None:
+def _build(source: Path, directory: Path, adapter: Path | None, *, replace: bool) -> None:
     part = directory.with_name(f".{directory.name}.{uuid.uuid4().hex}.part")
     part.mkdir()
     try:
-        _run_conversion(source, part)
+        _run_conversion(source, part, adapter)
         # transformers writes weights for the owner only; others may run the service.
         mode = part.stat().st_mode & 0o666
         for path in part.iterdir():
@@ -264,14 +332,15 @@ def _build(source: Path, directory: Path, *, replace: bool) -> None:
         shutil.rmtree(part, ignore_errors=True)
 
 
-def _run_conversion(source: Path, directory: Path) -> None:
+def _run_conversion(source: Path, directory: Path, adapter: Path | None) -> None:
     """Run `service.embedded` as a program of its own, with this one's modules."""
     environment = {
         **os.environ,
         "PYTHONPATH": os.pathsep.join(entry or str(Path.cwd()) for entry in sys.path),
     }
+    arguments = [str(source), str(directory), *([str(adapter)] if adapter else [])]
     result = subprocess.run(
-        [sys.executable, "-P", "-m", "service.embedded", str(source), str(directory)],
+        [sys.executable, "-P", "-m", "service.embedded", *arguments],
         env=environment,
         stdin=subprocess.DEVNULL,
         capture_output=True,
@@ -282,10 +351,12 @@ def _run_conversion(source: Path, directory: Path) -> None:
     if result.returncode < 0:
         name = signal.Signals(-result.returncode).name
         raise ModelError(
-            f"Building the embedded model was stopped by {name}: it needs about 1 GiB of memory."
+            f"Building the embedded model was stopped by {name}: it needs about 1.5 GiB of memory."
         )
+    lines = result.stderr.strip().splitlines() or [f"exit code {result.returncode}"]
+    if result.returncode == embedded.REFUSED:
+        raise ModelError(lines[-1])
     if result.returncode > 0 or not is_embedded_model(directory):
-        lines = result.stderr.strip().splitlines() or [f"exit code {result.returncode}"]
         raise ModelError(
             f"The embedded model could not be built ({lines[-1]}): see that torch, transformers, "
             "accelerate and gguf are installed as in requirements/."

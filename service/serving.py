@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from service.analysis.analyzer import Analyzer
 from service.analysis.manifest import assumed_manifest, load_manifest
+from service.analysis.quotation import BACKEND, understands
 from service.analysis.types import DecisionPolicy
 from service.analysis.vllm_engine import VllmEngine
 from service.errors import ModelError
+from service.failures import logger
 from service.launch import MODEL_VARIABLE
 
 if TYPE_CHECKING:
@@ -41,6 +43,27 @@ async def make_analyzer(
     manifest = load_manifest(Path(configuration.model)) or assumed_manifest(
         str(configuration.model), bool(tokenizer.chat_template)
     )
-    analyzer = Analyzer(VllmEngine(client, adapters), tokenizer, manifest, name, policy)
+    engine = VllmEngine(client, adapters, grammars=_grammars(client, tokenizer))
+    analyzer = Analyzer(engine, tokenizer, manifest, name, policy)
     await analyzer.warm()
     return analyzer
+
+
+def _grammars(client: EngineClient, tokenizer: Any) -> bool:
+    """Whether explanations can be kept to the post's words where they quote; warns where not."""
+    if client.vllm_config.structured_outputs_config.backend != BACKEND:
+        logger.warning(
+            "vLLM's structured-outputs backend is not %s: explanations may quote what the post "
+            "does not say. Leave --structured-outputs-config out, or set its backend to %s.",
+            BACKEND,
+            BACKEND,
+        )
+        return False
+    if not understands(tokenizer):
+        logger.warning(
+            "llguidance cannot read the model's tokenizer (%s): explanations may quote what the "
+            "post does not say.",
+            type(tokenizer).__name__,
+        )
+        return False
+    return True

@@ -15,6 +15,10 @@ from pathlib import Path
 
 import httpx
 
+from imhi.tasks import TASKS
+from service.analysis.questions import asked_questions
+from service.models import manifest_of
+
 START_SECONDS = 300.0
 
 
@@ -26,6 +30,12 @@ class RunningServer:
     log: Path
     process: subprocess.Popen[bytes]
     started_after: float
+
+
+def asked_by_default() -> list[str]:
+    """Ids of the questions that the embedded model answers where a request names none."""
+    manifest = manifest_of("embedded")
+    return [q.id for task in TASKS.values() for q in asked_questions(manifest, task)]
 
 
 def free_port() -> int:

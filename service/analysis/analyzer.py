@@ -13,7 +13,7 @@ import time
 from collections.abc import AsyncGenerator, Coroutine, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from imhi.tasks import QUESTIONS, Question
@@ -24,6 +24,7 @@ from service.analysis.evidence import find_evidence
 from service.analysis.labels import LabelTrie
 from service.analysis.manifest import Manifest
 from service.analysis.prompt import PromptEncoder, Tail
+from service.analysis.quotation import quote_grammar
 from service.analysis.truncation import Fitted, fit
 from service.analysis.types import (
     Analysis,
@@ -37,6 +38,7 @@ from service.analysis.types import (
     ExplanationDelta,
     Labelled,
     Options,
+    Response,
     Scoring,
     Timings,
     Usage,
@@ -72,6 +74,7 @@ class _Run:
     """One analysis while it runs: its inputs, its events and what it has measured."""
 
     text: str
+    seen: str  # what the model sees of the text
     shared: tuple[int, ...]
     options: Options
     context: RequestContext
@@ -181,6 +184,7 @@ class Analyzer:
         fitted, shared = await self._prepare(text, questions, options)
         run = _Run(
             text=text,
+            seen=fitted.text,
             shared=shared,
             options=options,
             context=RequestContext(request_id, options.adapter),
@@ -211,6 +215,33 @@ class Analyzer:
                 task.cancel()
             await asyncio.gather(*work, return_exceptions=True)
         yield Completed(Analysis(answers, fitted.cuts, run.usage, _timings(run)))
+
+    async def respond(
+        self, text: str, question: Question, options: Options, request_id: str
+    ) -> Response:
+        """Let the model write its whole response to one question, label and explanation.
+
+        The paper's way, for comparison; the service never decides by it. Of `options` the token
+        limit (`explanation_tokens`), the truncation and the adapter count.
+
+        Raises:
+            As `stream`.
+        """
+        options = replace(options, explain=Explain.ALWAYS)
+        fitted, shared = await self._prepare(text, (question,), options)
+        written, finish_reason, tokens = "", "length", 0
+        chunks = self._engine.generate(
+            shared + self._asked[question.id].tail.tokens,
+            options.explanation_tokens,
+            RequestContext(request_id, options.adapter),
+            f"{question.id}-response",
+        )
+        async with aclosing(chunks):
+            async for chunk in chunks:
+                written += chunk.text
+                tokens = chunk.tokens
+                finish_reason = chunk.finish_reason or finish_reason
+        return Response(written.strip(), finish_reason, tokens, fitted.cuts)
 
     async def _prepare(
         self, text: str, questions: Sequence[Question], options: Options
@@ -292,7 +323,9 @@ class Analyzer:
         labels = trie.read([read.logprobs for read in reads])
         calibration = self._calibration if scoring is Scoring.BRANCHES else Calibration()
         return Distribution(
-            calibration.apply(asked.question, labels.log_probabilities), labels.label_mass
+            calibration.apply(asked.question, labels.log_probabilities),
+            labels.label_mass,
+            labels.log_probabilities,
         )
 
     async def _explain(self, run: _Run, asked: _Asked, label: str) -> Explanation:
@@ -301,7 +334,11 @@ class Analyzer:
         prompt = run.shared + asked.tail.tokens + asked.tail.continuations[label]
         text, finish_reason, tokens, last = "", "length", 0, None
         chunks = self._engine.generate(
-            prompt, run.options.explanation_tokens, run.context, f"{question.id}-explanation"
+            prompt,
+            run.options.explanation_tokens,
+            run.context,
+            f"{question.id}-explanation",
+            quote_grammar(run.seen),
         )
         async with aclosing(chunks):
             async for chunk in chunks:

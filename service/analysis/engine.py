@@ -85,9 +85,17 @@ class Engine(Protocol):
         ...
 
     def generate(
-        self, prompt: Sequence[int], max_tokens: int, context: RequestContext, suffix: str
+        self,
+        prompt: Sequence[int],
+        max_tokens: int,
+        context: RequestContext,
+        suffix: str,
+        grammar: str | None = None,
     ) -> AsyncGenerator[Chunk, None]:
-        """Greedy completion of `prompt`, at most `max_tokens` long.
+        """Greedy completion of `prompt`, at most `max_tokens` long, that follows `grammar`.
+
+        The grammar is one of `service.analysis.quotation`. An engine that cannot follow it leaves
+        it out, which `service.serving` warns of at the start.
 
         Closing the generator, or cancelling the task that reads it, frees the engine's slot.
 

@@ -1,8 +1,9 @@
 """Evidence: the quotes of an explanation that stand in the post.
 
-`find_evidence` looks for spans between quotation marks in the explanation, folds both texts to a
-form in which differences that do not matter are gone, and looks each quote up in the post. What it
-returns are offsets in the post as it was sent, never in the folded form.
+`find_quotes` looks for spans between quotation marks in the explanation, folds both texts to a
+form in which differences that do not matter are gone, and looks each quote up in the post.
+`find_evidence` keeps what stands there. Offsets are those of the texts as they were given, never of
+the folded form.
 
 Folding takes away case, compatibility forms (ligatures, full-width letters), the difference between
 composed and combining letters, invisible characters, the kinds of quotation marks, apostrophes,
@@ -50,12 +51,73 @@ _DEPTH = 8  # of marks of one kind in each other; keeps the spans' total length 
 _CLOSINGS = 4  # tried for one opening mark that may be followed by apostrophes
 
 
-def find_evidence(explanation: str, post: str) -> tuple[Evidence, ...]:
-    """Find the quotes of an explanation that stand in the post.
+@dataclass(frozen=True, slots=True)
+class Quote:
+    """What an explanation says between quotation marks.
+
+    Attributes:
+        start: offset of its first character in the explanation, in Unicode code points.
+        end: offset after its last character.
+        evidence: where the post says it, in the order of the post: one piece, or one for each part
+            between ellipses; empty where the post does not.
+    """
+
+    start: int
+    end: int
+    evidence: tuple[Evidence, ...]
+
+
+def find_quotes(explanation: str, post: str) -> tuple[Quote, ...]:
+    """Find every quote of an explanation, and where it stands in the post.
 
     A quote that holds an ellipsis, and does not stand in the post as it is, is found where all its
     parts stand there in order; each part is then a piece of evidence. A quote inside one that was
-    found adds nothing and is left out. Quotes of one character, or without a letter, are ignored.
+    found adds nothing and is left out, and so is one that was not found inside another. Quotes of
+    one character, or without a letter, are ignored.
+
+    Args:
+        explanation: the model's words.
+        post: the text as it was sent.
+
+    Returns:
+        The quotes in the order of the explanation. Where several marks could close a quote that was
+        not found, it ends at the first.
+    """
+    spans = sorted(set(_quoted(explanation)), key=lambda span: (span[0], -span[1]))
+    if not spans:
+        return ()
+    said, written = _fold(explanation), _fold(post)
+    found: list[Quote] = []
+    missing: dict[int, int] = {}  # start to end
+    covered = 0  # where the last quote that was found ends in the explanation
+    for start, end in spans:
+        if end <= covered:
+            continue
+        words = said.words(said.between(start, end))
+        if words is None:
+            continue
+        places = _locate(said, words, written)
+        if places:
+            covered = end
+            evidence = (Evidence(post[first:last], first, last) for first, last in places)
+            found.append(Quote(start, end, tuple(evidence)))
+        else:
+            missing[start] = end
+    return tuple(sorted([*found, *_outermost(missing, found)], key=lambda quote: quote.start))
+
+
+def _outermost(missing: dict[int, int], found: list[Quote]) -> Iterator[Quote]:
+    """The spans that were not found and lie in no other."""
+    starts = {quote.start for quote in found}
+    covered = 0
+    for start, end in sorted([*missing.items(), *((one.start, one.end) for one in found)]):
+        if end > covered and start not in starts:
+            yield Quote(start, end, ())
+        covered = max(covered, end)
+
+
+def find_evidence(explanation: str, post: str) -> tuple[Evidence, ...]:
+    """Find the quotes of an explanation that stand in the post; see `find_quotes`.
 
     Args:
         explanation: the model's words.
@@ -66,20 +128,8 @@ def find_evidence(explanation: str, post: str) -> tuple[Evidence, ...]:
         post and without duplicates. Offsets are Unicode code points in `post`, and
         `quote == post[start:end]`.
     """
-    spans = sorted(set(_quoted(explanation)), key=lambda span: (span[0], -span[1]))
-    if not spans:
-        return ()
-    said, written = _fold(explanation), _fold(post)
-    found: set[tuple[int, int]] = set()
-    covered = 0  # where the last quote that was found ends in the explanation
-    for start, end in spans:
-        if end <= covered:
-            continue
-        places = _locate(said, said.between(start, end), written)
-        if places:
-            covered = end
-            found.update(places)
-    return tuple(Evidence(post[start:end], start, end) for start, end in sorted(found))
+    pieces = {piece for quote in find_quotes(explanation, post) for piece in quote.evidence}
+    return tuple(sorted(pieces, key=lambda piece: (piece.start, piece.end)))
 
 
 def _quoted(text: str) -> Iterator[tuple[int, int]]:
@@ -187,11 +237,8 @@ class _Folded:
             first += len(piece) + len(_ELLIPSIS)
 
 
-def _locate(said: _Folded, quote: slice, written: _Folded) -> list[tuple[int, int]]:
-    """Offsets in the original of `written` where a quote in `said` stands, or its parts do."""
-    words = said.words(quote)
-    if words is None:
-        return []
+def _locate(said: _Folded, words: slice, written: _Folded) -> list[tuple[int, int]]:
+    """Offsets in the original of `written` where words of `said` stand, or their parts do."""
     whole = _locate_all(said, [words], written)
     if whole or _ELLIPSIS not in said.text[words]:
         return whole

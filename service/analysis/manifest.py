@@ -14,9 +14,16 @@ from enum import StrEnum
 from pathlib import Path, PurePath
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeInt,
+    ValidationError,
+    model_validator,
+)
 
-from imhi.tasks import QUESTIONS, WORDING_VERSION
+from imhi.tasks import QUESTIONS, WORDING_VERSION, Question
 from service.analysis.calibration import Calibration, QuestionCalibration
 from service.analysis.decision import validate_policy
 from service.analysis.types import DecisionPolicy
@@ -38,6 +45,15 @@ class PromptStyle(StrEnum):
 class _Entry(BaseModel):
     # Strict: a number written as a string in a hand-edited file is a mistake to name, not to guess.
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+
+def _check_question(field: str, question_id: str) -> Question:
+    if (question := QUESTIONS.get(question_id)) is None:
+        raise ValueError(
+            f"`{field}` names the question {question_id!r}, which does not exist; "
+            f"the questions are: {', '.join(QUESTIONS)}"
+        )
+    return question
 
 
 class CalibrationEntry(_Entry):
@@ -117,6 +133,18 @@ class Training(_Entry):
         default=None, description="Commit of this project's repository that ran the training."
     )
     seed: int | None = Field(default=None, description="Seed of the run.")
+    questions: Mapping[str, NonNegativeInt] | None = Field(
+        default=None,
+        description="Question id to the rows with this question that the model was trained on; a "
+        "question that is not named had none. Where it is not given nothing is known, and every "
+        "question counts as trained.",
+    )
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        for question_id in self.questions or {}:
+            _check_question("questions", question_id)
+        return self
 
 
 class Result(_Entry):
@@ -173,13 +201,7 @@ class Manifest(_Entry):
     @model_validator(mode="after")
     def _check(self) -> Self:
         for question_id, entry in self.calibration.items():
-            question = QUESTIONS.get(question_id)
-            if question is None:
-                known = ", ".join(QUESTIONS)
-                raise ValueError(
-                    f"`calibration` names the question {question_id!r}, which does not exist; "
-                    f"the questions are: {known}"
-                )
+            question = _check_question("calibration", question_id)
             labels = [label.id for label in question.labels]
             for label_id in entry.bias:
                 if label_id not in labels:

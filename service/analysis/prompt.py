@@ -100,6 +100,11 @@ class PromptEncoder:
             continuations={label: ids[common:] for label, ids in continuations.items()},
         )
 
+    def following(self, before: str, text: str) -> tuple[int, ...]:
+        """Tokens of `text` as they stand right after `before`, where neither is a post."""
+        whole, head = self._encode(before + text), self._encode(before)
+        return whole[len(head) :] if whole[: len(head)] == head else self._encode(text)
+
     def _in_context(self, text: str) -> tuple[int, ...]:
         """Tokens of `text` as they stand after a shared part, whatever its post is."""
         found = set()

@@ -89,10 +89,14 @@ class Distribution:
         probabilities: label id to probability, in the question's order; they sum to 1.
         label_mass: share of the full vocabulary's probability that the labels hold together, before
             calibration, from 0 to 1.
+        log_probabilities: label id to natural-log probability as the model read it, before
+            calibration; the probabilities sum to 1. Calibration is fitted on these. Empty where
+            they are not known.
     """
 
     probabilities: Mapping[str, float]
     label_mass: float
+    log_probabilities: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +152,23 @@ class Explanation:
     tokens: int
     evidence: tuple[Evidence, ...]
     consistency: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """A whole response in the model's own words: label and explanation, as far as it wrote them.
+
+    Attributes:
+        text: the response, stripped.
+        finish_reason: `stop` where the model ended it, `length` where the token limit did.
+        tokens: completion tokens.
+        cuts: parts of the post that the model did not see.
+    """
+
+    text: str
+    finish_reason: str
+    tokens: int
+    cuts: tuple[Cut, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

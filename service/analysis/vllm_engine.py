@@ -29,13 +29,19 @@ class VllmEngine:
     Args:
         client: a running engine, the server's own or one in this process.
         adapters: LoRA adapters by name.
+        grammars: whether completions follow the grammars that `generate` is given.
     """
 
     def __init__(
-        self, client: EngineClient, adapters: Mapping[str, LoRARequest] | None = None
+        self,
+        client: EngineClient,
+        adapters: Mapping[str, LoRARequest] | None = None,
+        *,
+        grammars: bool = False,
     ) -> None:
         self._client = client
         self._adapters = dict(adapters or {})
+        self._grammars = grammars
 
     @property
     def max_model_len(self) -> int:
@@ -78,14 +84,23 @@ class VllmEngine:
         )
 
     async def generate(
-        self, prompt: Sequence[int], max_tokens: int, context: RequestContext, suffix: str
+        self,
+        prompt: Sequence[int],
+        max_tokens: int,
+        context: RequestContext,
+        suffix: str,
+        grammar: str | None = None,
     ) -> AsyncGenerator[Chunk, None]:
         """Greedy completion in deltas; see `Engine.generate`."""
         from vllm import SamplingParams
-        from vllm.sampling_params import RequestOutputKind
+        from vllm.sampling_params import RequestOutputKind, StructuredOutputsParams
 
+        followed = grammar is not None and self._grammars
         parameters = SamplingParams(
-            max_tokens=max_tokens, temperature=0.0, output_kind=RequestOutputKind.DELTA
+            max_tokens=max_tokens,
+            temperature=0.0,
+            output_kind=RequestOutputKind.DELTA,
+            structured_outputs=StructuredOutputsParams(grammar=grammar) if followed else None,
         )
         tokens = 0
         async with aclosing(self._generate(prompt, parameters, context, suffix)) as outputs:

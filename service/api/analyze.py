@@ -47,6 +47,7 @@ async def analyze(request: Request) -> Response:
         state.settings,
         analysis_id=f"analysis-{uuid.uuid4().hex}",
         request_id=request_id_of(request.scope),
+        manifest=state.analyzer.manifest,
     )
     try:
         if body.stream:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from functools import cache
-
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from imhi.tasks import TASKS, WORDING_VERSION, Question
+from imhi.tasks import TASKS, WORDING_VERSION, Question, Task
+from service.analysis.manifest import Manifest
+from service.analysis.questions import asked_questions, trained_rows, untrained_note
 from service.api.route import ServiceRoute
 from service.api.state import current_state
 
@@ -43,6 +43,24 @@ class QuestionEntry(_Entry):
         description="As the model is asked it.", examples=["Does the poster suffer from stress?"]
     )
     labels: list[LabelEntry] = Field(description="All labels, in their order.")
+    asked_by_default: bool = Field(
+        description=(
+            "Whether a request that names the task asks it. A question that is not can be asked "
+            "by its id."
+        ),
+        examples=[True],
+    )
+    trained_rows: int | None = Field(
+        description=(
+            "Rows with this question that the model was trained on; null where its manifest does "
+            "not say."
+        ),
+        examples=[2837],
+    )
+    note: str | None = Field(
+        description="What else to know before asking it; null for most questions.",
+        examples=[None],
+    )
 
 
 class TaskEntry(_Entry):
@@ -69,21 +87,24 @@ class Catalogue(_Entry):
     tasks: list[TaskEntry] = Field(description="All tasks, in their order.")
 
 
-@cache
-def task_entries() -> tuple[TaskEntry, ...]:
-    """The tasks as JSON carries them."""
-    return tuple(
+def task_entries(manifest: Manifest | None) -> list[TaskEntry]:
+    """The tasks as JSON carries them.
+
+    Args:
+        manifest: that of the model that would be asked; None where it is not known.
+    """
+    return [
         TaskEntry(
             id=task.id,
             title=task.title,
             description=task.description,
-            questions=[_question(question) for question in task.questions],
+            questions=[_question(manifest, task, question) for question in task.questions],
         )
         for task in TASKS.values()
-    )
+    ]
 
 
-def _question(question: Question) -> QuestionEntry:
+def _question(manifest: Manifest | None, task: Task, question: Question) -> QuestionEntry:
     labels = [
         LabelEntry(
             id=label.id,
@@ -94,7 +115,14 @@ def _question(question: Question) -> QuestionEntry:
         )
         for label in question.labels
     ]
-    return QuestionEntry(id=question.id, text=question.text, labels=labels)
+    return QuestionEntry(
+        id=question.id,
+        text=question.text,
+        labels=labels,
+        asked_by_default=question in asked_questions(manifest, task),
+        trained_rows=trained_rows(manifest, question),
+        note=untrained_note(manifest, task, question),
+    )
 
 
 @router.get("/tasks", response_model=None)
@@ -104,6 +132,6 @@ async def tasks(request: Request) -> Response:
     catalogue = Catalogue(
         model=state.analyzer.model_name if state else None,
         wording_version=WORDING_VERSION,
-        tasks=list(task_entries()),
+        tasks=task_entries(state.analyzer.manifest if state else None),
     )
     return Response(catalogue.model_dump_json(), media_type="application/json")

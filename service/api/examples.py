@@ -70,7 +70,7 @@ ANALYZE_REQUESTS: dict[str, Any] = {
 }
 ANALYZE_RESPONSE: dict[str, Any] = _RESPONSE.model_dump(mode="json")
 CATALOGUE: dict[str, Any] = Catalogue(
-    model=MODEL, wording_version=WORDING_VERSION, tasks=[task_entries()[1]]
+    model=MODEL, wording_version=WORDING_VERSION, tasks=[task_entries(None)[1]]
 ).model_dump(mode="json")
 
 SERVER_TIMING = (

@@ -50,7 +50,10 @@ class AnalyzeRequest(_Body):
     tasks: list[str] | None = Field(
         default=None,
         min_length=1,
-        description=f"Tasks whose questions are asked: {_TASKS}. All of them by default.",
+        description=(
+            f"Tasks whose questions are asked: {_TASKS}. All of them by default. A task with "
+            "several wordings is asked in those that the model was trained on (GET /tasks)."
+        ),
         examples=[["stress", "loneliness"]],
     )
     questions: list[str] | None = Field(

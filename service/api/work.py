@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from imhi.tasks import QUESTIONS, TASKS, Question
 from service.analysis.decision import validate_policy
 from service.analysis.interface import Analyzes
+from service.analysis.manifest import Manifest
+from service.analysis.questions import asked_questions
 from service.analysis.types import Analysis, Completed, DecisionPolicy, Event, Options
 from service.api.schemas import AnalyzeRequest
 from service.errors import InvalidRequestError, ServiceError, TextTooLongError, UnknownNameError
@@ -54,6 +56,7 @@ def plan(
     settings: Settings,
     analysis_id: str,
     request_id: str | None,
+    manifest: Manifest | None = None,
 ) -> Work:
     """Resolve a request against the tasks, the served models and the deployment's bounds.
 
@@ -63,17 +66,20 @@ def plan(
         settings: the deployment's.
         analysis_id: unique in this process.
         request_id: the HTTP request's, for logs.
+        manifest: the loaded model's: a task is asked in the wordings that it was trained on.
 
     Raises:
         InvalidRequestError: fields that exclude each other, or a number beyond a bound.
         UnknownNameError: a task, question, label or model that does not exist.
     """
     texts, single = _texts(body, settings)
+    options = _options(body, served, settings)
     return Work(
         texts=texts,
         single=single,
-        questions=_questions(body),
-        options=_options(body, served, settings),
+        # What an adapter was trained on, nothing says.
+        questions=_questions(body, manifest if options.adapter is None else None),
+        options=options,
         max_characters=settings.max_characters,
         analysis_id=analysis_id,
         request_id=request_id,
@@ -95,7 +101,7 @@ def _texts(body: AnalyzeRequest, settings: Settings) -> tuple[tuple[str, ...], b
     return tuple(body.texts), False
 
 
-def _questions(body: AnalyzeRequest) -> tuple[Question, ...]:
+def _questions(body: AnalyzeRequest, manifest: Manifest | None) -> tuple[Question, ...]:
     if body.questions is not None:
         if body.tasks is not None:
             raise InvalidRequestError(
@@ -105,7 +111,7 @@ def _questions(body: AnalyzeRequest) -> tuple[Question, ...]:
         return tuple(QUESTIONS[name] for name in dict.fromkeys(body.questions))
     names = tuple(TASKS) if body.tasks is None else tuple(dict.fromkeys(body.tasks))
     _check_known(names, tuple(TASKS), "tasks")
-    return tuple(question for name in names for question in TASKS[name].questions)
+    return tuple(question for name in names for question in asked_questions(manifest, TASKS[name]))
 
 
 def _check_known(names: Sequence[str], known: Sequence[str], field: str) -> None:

@@ -119,8 +119,8 @@ def analyze(
         str | None,
         typer.Option(
             metavar="NAME",
-            help="The model to load: `embedded` (the default), a directory, or an id on a hub. "
-            "With --url: a model that the service serves.",
+            help="The model to load: `embedded` (the default), `embedded-base`, a directory, or an "
+            "id on a hub. With --url: a model that the service serves.",
             show_default=False,
             rich_help_panel=_WHERE,
         ),

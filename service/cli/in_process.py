@@ -47,7 +47,8 @@ async def _analyze(model: str, body: AnalyzeRequest) -> dict[str, Any]:
     settings = load_settings()
     policy = load_policy(settings)
     analysis_id = f"analysis-{uuid.uuid4().hex}"
-    work = plan(body, (model,), settings, analysis_id, request_id=analysis_id)
+    # Refuses what it can before anything is loaded; what is asked depends on the model's manifest.
+    plan(body, (model,), settings, analysis_id, request_id=analysis_id)
     resolved = resolve_model(model, announce=notice)
 
     from service.local import open_analyzer
@@ -55,6 +56,7 @@ async def _analyze(model: str, body: AnalyzeRequest) -> dict[str, Any]:
     async with AsyncExitStack() as stack:
         with waiting(f"Loading {resolved.name}, the first time about a minute …"):
             analyzer = await stack.enter_async_context(open_analyzer(resolved, policy=policy))
+        work = plan(body, (model,), settings, analysis_id, analysis_id, analyzer.manifest)
         with waiting("Reading the text …"):
             outcomes = await analyze_all(work, analyzer)
         response = AnalyzeResponse.of(

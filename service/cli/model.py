@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,24 +11,37 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from service import embedded
 from service.analysis.manifest import MANIFEST_FILE
 from service.cli.failures import failures_reported
 from service.cli.terminal import notice, output, plain, print_json
 from service.models import (
     EMBEDDED,
+    EMBEDDED_BASE,
+    EMBEDDED_MODELS,
     build_embedded_model,
     embedded_model_path,
     is_embedded_model,
     local_manifest,
+    manifest_of,
     resolve_model,
 )
+
+
+class Embedded(StrEnum):
+    """The models that can be built."""
+
+    TUNED = EMBEDDED
+    BASE = EMBEDDED_BASE
+
 
 app = typer.Typer(no_args_is_help=True, help="Build the embedded model; show what a model is.")
 
 
 @app.command()
 def build(
+    model: Annotated[
+        Embedded, typer.Argument(help="`embedded`, or `embedded-base`: the same, untrained.")
+    ] = Embedded.TUNED,
     directory: Annotated[
         Path | None,
         typer.Option(
@@ -38,10 +52,13 @@ def build(
         bool, typer.Option("--force", help="Build again where the model already is.")
     ] = False,
 ) -> None:
-    """Build the embedded model, as the first `serve` or `analyze` would. Prints the directory."""
+    """Build an embedded model, as the first `serve` or `analyze` would. Prints the directory."""
     with failures_reported():
         path = build_embedded_model(
-            directory or embedded_model_path(), replace=force, announce=notice
+            directory or embedded_model_path(model),
+            model=model,
+            replace=force,
+            announce=notice,
         )
         output().print(Text(str(path)), soft_wrap=True)
 
@@ -49,7 +66,7 @@ def build(
 @app.command()
 def show(
     model: Annotated[
-        str, typer.Argument(help="`embedded`, a directory, or an id on a hub.")
+        str, typer.Argument(help="`embedded`, `embedded-base`, a directory, or an id on a hub.")
     ] = EMBEDDED,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
@@ -84,9 +101,10 @@ def describe(model: str) -> dict[str, Any]:
     Raises:
         ModelError: see `resolve_model`.
     """
-    if model == EMBEDDED and not is_embedded_model(path := embedded_model_path()):
+    if model in EMBEDDED_MODELS and not is_embedded_model(path := embedded_model_path(model)):
+        manifest = manifest_of(model)
         return {
-            "name": embedded.NAME,
+            "name": manifest.name if manifest else model,
             "path": str(path),
             "embedded": True,
             "built": False,

@@ -51,7 +51,7 @@ def test_the_engine_client() -> None:
         EngineClient.generate
     )
     assert inspect.iscoroutinefunction(EngineClient.check_health)
-    assert {"model_config", "renderer"} <= set(EngineClient.__annotations__)
+    assert {"model_config", "renderer", "vllm_config"} <= set(EngineClient.__annotations__)
 
 
 def test_label_reads_have_what_they_ask_for() -> None:
@@ -74,6 +74,23 @@ def test_label_reads_have_what_they_ask_for() -> None:
     assert RequestOutputKind.DELTA
     assert tokens_input([1, 2])["prompt_token_ids"] == [1, 2]
     assert "num_cached_tokens" in parameters(RequestOutput.__init__)
+
+
+def test_explanations_follow_a_grammar() -> None:
+    """The backend takes our grammars; where another is set, `VllmEngine` sees it there."""
+    from vllm.config import VllmConfig
+    from vllm.config.structured_outputs import StructuredOutputsConfig
+    from vllm.sampling_params import StructuredOutputsParams
+    from vllm.v1.structured_output.backend_guidance import serialize_guidance_grammar
+    from vllm.v1.structured_output.backend_types import StructuredOutputOptions
+
+    from service.analysis.quotation import BACKEND, quote_grammar
+
+    assert "structured_outputs_config" in VllmConfig.__dataclass_fields__
+    assert StructuredOutputsConfig(backend=BACKEND).backend == BACKEND
+    grammar = quote_grammar("I cannot sleep.")
+    assert StructuredOutputsParams(grammar=grammar).grammar == grammar
+    assert serialize_guidance_grammar(StructuredOutputOptions.GRAMMAR, grammar)
 
 
 def test_logprobs_are_of_the_raw_distribution_by_default() -> None:

@@ -8,8 +8,11 @@ POST = (
     "say that I am busy, which is not true. I just sit at the window."
 )
 
-QUOTED = '🙂🙂 My note says: Reasoning: The poster says "I lie awake at night". ' * 3
-"""Leads the embedded model to quote it; characters outside the BMP stand before the quote."""
+QUOTED = (
+    '🙂🙂 My boss says "try harder" every day and I have not slept for three nights. I keep crying '
+    "in the car before work and nobody at home asks how I am."
+)
+"""Leads the embedded model to quote it; characters outside the BMP stand before all of it."""
 
 LONG = "I am so tired of it all, day by day. " * 2222
 """20,000 words: more tokens than the embedded model's context, fewer characters than the bound."""

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from imhi.tasks import QUESTIONS
 from service.api.schemas import AnalyzeResponse
 from service.cli.exit_codes import ExitCode
 from service.settings import NOTICE
 from tests.e2e.posts import LONG, POST
 from tests.e2e.scrape import eventually, idle, total
+from tests.servers import asked_by_default
 
 pytestmark = pytest.mark.engine
 
@@ -73,7 +73,7 @@ def test_a_table_from_the_service(server):
         *("analyze", "-", "--url", server.url, "--explanation-tokens", "8"), stdin=f"{POST}\n"
     )
     assert (done.returncode, done.stderr) == (ExitCode.OK, WAITING)
-    for question in QUESTIONS:
+    for question in asked_by_default():
         assert question in done.stdout
     assert "mentalllama-embedded" in done.stdout
     assert " ".join(NOTICE.split()) in " ".join(done.stdout.split())
@@ -85,7 +85,7 @@ def test_in_process(analyze, embedded_model):
     done = run("analyze", "-", "--explain", "never", "--json", stdin=POST)
     assert done.returncode == ExitCode.OK, done.stderr
     (result,) = AnalyzeResponse.model_validate_json(done.stdout).results
-    assert [answer.question for answer in result.answers] == list(QUESTIONS)
+    assert [answer.question for answer in result.answers] == asked_by_default()
     # What it is doing, in two lines; nothing of vLLM's and nothing when it stops.
     loading, reading = done.stderr.splitlines()
     assert re.fullmatch(r"Loading mentalllama-embedded.*…", loading)
@@ -159,7 +159,7 @@ def test_an_interrupted_command_frees_the_engine(client, server):
     assert eventually(lambda: idle(client), 20)
     posts = total(client, "mentalllama_posts_total")
     process = subprocess.Popen(
-        [COMMAND, "analyze", POST, "--url", server.url, "--explanation-tokens", "512"],
+        [COMMAND, "analyze", f"{POST} " * 20, "--url", server.url, "--explanation-tokens", "512"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         env=environment(),

@@ -216,7 +216,7 @@ def test_logprobs_are_right_beside_label_reads(server):
             after = {top.token: top.logprob for top in found.top_logprobs}
             common = before.keys() & after.keys()
             assert len(common) >= TOP - 1  # the last two may have changed places
-            assert all(before[token] == pytest.approx(after[token], abs=0.2) for token in common)
+            assert all(before[token] == pytest.approx(after[token], abs=0.5) for token in common)
 
 
 def test_label_reads_are_right_beside_logprobs(server, analyze):

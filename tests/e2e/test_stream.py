@@ -17,6 +17,7 @@ from service.api.schemas import AnalyzeResponse
 from tests.e2e.errors import assert_error
 from tests.e2e.posts import LONG, POST
 from tests.e2e.scrape import eventually, idle, total
+from tests.servers import asked_by_default
 
 pytestmark = pytest.mark.engine
 
@@ -26,12 +27,12 @@ FORMS = {
     "result": AnalyzeResponse,
     "error": ErrorEvent,
 }
-# Sixty explanations of up to 512 tokens: the work of many seconds, on any machine.
+# Dozens of explanations of up to 512 tokens: the work of many seconds, on any machine.
 MUCH = {
     "texts": [f"Night {number}. {POST}" for number in range(4)],
     "explanation_tokens": 512,
 }
-EXPLANATIONS = 4 * 15
+EXPLANATIONS = 4 * len(asked_by_default())
 SECONDS = 20.0
 
 

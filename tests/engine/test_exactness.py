@@ -18,6 +18,7 @@ import pytest
 from imhi.tasks import QUESTIONS, Question
 from imhi.wording import render_query
 from service.analysis.analyzer import Analyzer
+from service.analysis.calibration import Calibration
 from service.analysis.types import Analysis, Explain, Options, Scoring
 from service.local import open_analyzer
 from tests.models import lora_adapter, merge_adapter, tiny_llama
@@ -68,7 +69,7 @@ def served(directory: Path, *, chat: bool, adapter: Path | None = None) -> Itera
 
 @pytest.fixture(scope="module")
 def embedded(embedded_model: Path) -> Iterator[Served]:
-    yield from served(embedded_model, chat=True)
+    yield from served(embedded_model, chat=False)
 
 
 @pytest.fixture(scope="module")
@@ -143,19 +144,32 @@ def encode(tokenizer: Any, text: str, *, chat: bool) -> list[int]:
     return list(tokenizer(text, add_special_tokens=not chat)["input_ids"])
 
 
+def apart(one: Mapping[str, float], other: Mapping[str, float]) -> float:
+    """Total variation distance."""
+    return sum(abs(one[label] - other[label]) for label in one) / 2
+
+
 def distance(served: Served, scoring: Scoring, *, adapted: bool = False) -> float:
-    """Largest total variation distance over all questions and posts."""
+    """Largest total variation distance over all questions and posts, as read and as served."""
     options = Options(
         explain=Explain.NEVER, scoring=scoring, adapter="adapted" if adapted else None
     )
+    manifest = served.analyzer.manifest
+    # Calibration is fitted on branches and applied to them alone.
+    calibration = manifest.to_calibration() if scoring is Scoring.BRANCHES else Calibration()
     worst = 0.0
     for post in POSTS:
         expected = reference(served, post, scoring, adapted=adapted)
         for answer in served.analyze(post, options).answers:
             found = answer.distribution.probabilities
             assert sum(found.values()) == pytest.approx(1, abs=1e-9)
-            apart = sum(abs(found[label] - expected[answer.question.id][label]) for label in found)
-            worst = max(worst, apart / 2)
+            wanted = expected[answer.question.id]
+            read = answer.distribution.log_probabilities
+            raw = {label: math.exp(score) for label, score in read.items()}
+            served_as = calibration.apply(
+                answer.question, {label: math.log(share) for label, share in wanted.items()}
+            )
+            worst = max(worst, apart(raw, wanted), apart(found, served_as))
     return worst
 
 
@@ -193,9 +207,9 @@ def test_an_explanation_is_the_greedy_continuation_of_the_decided_answer(
     question = QUESTIONS["stress_cause"]
     analysis = embedded.analyze(POSTS[0], Options(explanation_tokens=12, consistency=False))
     answer = next(one for one in analysis.answers if one.question is question)
-    text = prompt_text(tokenizer, POSTS[0], question, chat=True)
-    text += f"{question.label(answer.decision.label).answer} Reasoning:"
-    ids = torch.tensor([encode(tokenizer, text, chat=True)])
+    text = prompt_text(tokenizer, POSTS[0], question, chat=False)
+    text += f" {question.label(answer.decision.label).answer} Reasoning:"
+    ids = torch.tensor([encode(tokenizer, text, chat=False)])
     output = model.generate(ids, max_new_tokens=12, do_sample=False, attention_mask=ids * 0 + 1)
     expected = tokenizer.decode(output[0, ids.shape[1] :], skip_special_tokens=True)
     assert answer.explanation.text == expected.strip()

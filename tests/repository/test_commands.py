@@ -18,7 +18,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
 def make(*arguments: str, **variables: str) -> str:
     # Without the variables of a make that runs these tests.
-    ours = ("MAKE", "MFLAGS", "ARGS", "BUILD", "MODEL", "PYTHON", "MENTALLLAMA_")
+    ours = ("MAKE", "MFLAGS", "ARGS", "BUILD", "DATA", "MODEL", "PYTHON", "MENTALLLAMA_")
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
     done = subprocess.run(
         ["make", "--no-print-directory", *arguments],
@@ -32,14 +32,14 @@ def make(*arguments: str, **variables: str) -> str:
 
 
 def targets() -> set[str]:
-    return set(re.findall(r"^([a-z]+):", MAKEFILE, re.MULTILINE))
+    return set(re.findall(r"^([a-z-]+):", MAKEFILE, re.MULTILINE))
 
 
 def test_help_lists_every_command() -> None:
     listed = {line.split()[0] for line in make("help").splitlines() if line.startswith("  ")}
     assert listed == targets()
     wanted = {"help", "serve", "test", "check", "format", "openapi", "lock", "setup", "clean"}
-    assert wanted <= listed
+    assert wanted | {"train-embedded"} <= listed
 
 
 def test_help_is_what_make_alone_says() -> None:
@@ -51,7 +51,9 @@ def test_every_command_is_phony() -> None:
     assert set(phony.split()) == targets()
 
 
-@pytest.mark.parametrize("command", ["serve", "test", "check", "format", "openapi", "lock"])
+@pytest.mark.parametrize(
+    "command", ["serve", "test", "check", "format", "openapi", "lock", "train-embedded"]
+)
 def test_commands_make_the_environment_first(command: str) -> None:
     lines = make("--dry-run", command).splitlines()
     assert "scripts/install.py --build auto" in lines[0]
@@ -63,6 +65,11 @@ def test_build_model_and_options_reach_the_server() -> None:
     install, serve = [" ".join(line.split()) for line in printed.splitlines()]
     assert install == "python3 scripts/install.py --build gpu"
     assert serve == ".venv/bin/mentalllama serve m --port 1"
+
+
+def test_data_and_options_reach_the_training() -> None:
+    _, train = make("--dry-run", "train-embedded", "DATA=a b", "ARGS=--dry-run").splitlines()
+    assert train == '.venv/bin/python scripts/train_embedded.py --data "a b" --dry-run'
 
 
 def test_variable_sets_the_build() -> None:
@@ -84,7 +91,9 @@ def test_hooks_are_local_and_call_the_locked_tools() -> None:
     assert {hook["language"] for hook in repo["hooks"]} == {"system"}
     assert all(hook["entry"].startswith(".venv/bin/") for hook in repo["hooks"])
     ids = {hook["id"] for hook in repo["hooks"]}
-    assert ids == {"ruff-check", "ruff-format", "mypy", "typos", "imports", "openapi"}
+    assert ids == {
+        *("ruff-check", "ruff-format", "mypy", "typos", "imports", "openapi", "recipes"),
+    }
 
 
 def test_entry_points_lead_somewhere() -> None:

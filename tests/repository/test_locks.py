@@ -34,7 +34,7 @@ def version_of(pin: Requirement) -> Version:
 
 def declared(build: str) -> list[Requirement]:
     extras = PROJECT["optional-dependencies"]
-    texts = [*PROJECT["dependencies"], *extras[build], *extras["dev"]]
+    texts = [*PROJECT["dependencies"], *extras[build], *extras["training"], *extras["dev"]]
     return [Requirement(text) for text in texts]
 
 

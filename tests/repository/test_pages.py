@@ -26,7 +26,8 @@ def test_page_exists_and_the_readme_links_to_it(page: str) -> None:
 
 
 def markdown() -> list[Path]:
-    return [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
+    folders = ("docs", "models")
+    return [*ROOT.glob("*.md"), *(page for f in folders for page in (ROOT / f).rglob("*.md"))]
 
 
 @pytest.mark.parametrize("page", markdown(), ids=lambda page: page.name)
@@ -38,12 +39,12 @@ def test_links_inside_the_repository_lead_somewhere(page: Path) -> None:
 
 @pytest.mark.parametrize("page", markdown(), ids=lambda page: page.name)
 def test_commands_that_pages_name_exist(page: Path) -> None:
-    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     text = page.read_text()
     code = "\n".join(re.findall(r"^```\w*\n(.*?)^```", text, re.DOTALL | re.MULTILINE))
     # In code only: elsewhere "make" is a verb.
-    named = {*re.findall(r"^make ([a-z]+)", code, re.MULTILINE)}
-    named |= {*re.findall(r"`make\s+([a-z]+)", text)}
+    named = {*re.findall(r"^make ([a-z-]+)", code, re.MULTILINE)}
+    named |= {*re.findall(r"`make\s+([a-z-]+)", text)}
     assert named <= targets
 
 

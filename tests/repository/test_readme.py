@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from service.api.schemas import AnalyzeResponse
-from tests.servers import RunningServer
+from tests.servers import RunningServer, asked_by_default
 
 pytestmark = pytest.mark.engine
 
@@ -47,7 +47,7 @@ def response(example: tuple[str, Any], server: RunningServer) -> Any:
 
 def test_the_command_answers_every_question(response: Any) -> None:
     (result,) = AnalyzeResponse.model_validate(response, strict=False).results
-    assert len(result.answers) == 15
+    assert [answer.question for answer in result.answers] == asked_by_default()
 
 
 def test_the_output_shown_is_a_response(example: tuple[str, Any]) -> None:

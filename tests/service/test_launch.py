@@ -15,6 +15,7 @@ HUB = ResolvedModel("org/model", "model", embedded=False)
 
 def test_defaults_give_way_to_the_users_options() -> None:
     given = ["--block-size=64", "--no-enforce-eager", "--hf_overrides", "{}", "--seed", "1"]
+    given += ["--structured-outputs-config.backend", "xgrammar"]
     options = engine_options(HUB, given, cpu=True)
     assert options[: len(given)] == given
     assert options[len(given) :] == ["--served-model-name", "model"]

@@ -6,7 +6,7 @@ import logging
 
 import pytest
 
-from service.logs import keep_requests_out
+from service.logs import keep_grammars_out, keep_requests_out
 
 SECRET = "nobody may read this"
 
@@ -39,6 +39,23 @@ def test_what_was_put_into_a_request_s_record_is_gone(lines: list[str], module: 
     except ValueError:
         logging.getLogger(module).exception("It failed: %r", SECRET)
     assert lines == ["Error with model %s", "It failed: %r"]
+
+
+def test_a_grammar_is_not_logged_in_any_process(caplog: pytest.LogCaptureFixture) -> None:
+    keep_grammars_out()
+    keep_grammars_out()
+    logger = logging.getLogger("vllm.v1.structured_output.backend_guidance")
+    assert len(logger.filters) == 1
+    caplog.handler.addFilter(lambda record: record.name.startswith("vllm"))
+    logger.propagate, propagated = True, logger.propagate
+    logging.getLogger("vllm").addHandler(caplog.handler)
+    try:
+        logger.warning("LLMatcher error: %s", SECRET)
+    finally:
+        logging.getLogger("vllm").removeHandler(caplog.handler)
+        logger.propagate = propagated
+    assert "LLMatcher error" in caplog.text
+    assert SECRET not in caplog.text
 
 
 def test_the_engine_and_the_start_are_logged_as_before(lines: list[str]) -> None:

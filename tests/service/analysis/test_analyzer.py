@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+import math
 from collections.abc import Sequence
 from contextlib import aclosing
 from typing import Any
@@ -14,7 +15,9 @@ import pytest
 from imhi.tasks import QUESTIONS, Question
 from imhi.wording import render_query
 from service.analysis.analyzer import Analyzer
+from service.analysis.engine import RequestContext
 from service.analysis.manifest import Manifest, assumed_manifest
+from service.analysis.quotation import quote_grammar
 from service.analysis.types import (
     Analysis,
     Completed,
@@ -23,6 +26,7 @@ from service.analysis.types import (
     ExplanationDelta,
     Labelled,
     Options,
+    Response,
     Scoring,
     Truncation,
 )
@@ -117,6 +121,16 @@ async def test_an_explanation_continues_the_decided_answer(tokenizer: Any) -> No
     assert list(engine.prompts["stress-explanation"]) == expected
 
 
+async def test_an_explanation_quotes_what_the_model_sees_of_the_post(tokenizer: Any) -> None:
+    engine = FakeEngine(max_model_len=260)
+    analyzer = make(tokenizer, engine)
+    post = " ".join(f"{POST} Part {number}." for number in range(40))
+    options = Options(truncation=Truncation.HEAD, explanation_tokens=32)
+    analysis = await analyzer.analyze(post, STRESS, options, "request")
+    (cut,) = analysis.cuts
+    assert engine.grammars == {"stress-explanation": quote_grammar(post[: cut.start])}
+
+
 async def test_consistency_is_a_read_on_the_explanation_alone(tokenizer: Any) -> None:
     engine = FakeEngine()
     analyzer = make(tokenizer, engine)
@@ -177,6 +191,47 @@ async def test_the_manifests_calibration_and_policy_are_applied(tokenizer: Any) 
     ].distribution == (await analyze(make(tokenizer, FakeEngine()), STRESS, sentences)).answers[
         0
     ].distribution
+
+
+async def test_the_read_is_kept_as_it_was_before_calibration(tokenizer: Any) -> None:
+    plain = (await analyze(make(tokenizer, FakeEngine()))).answers
+    manifest = Manifest.model_validate(
+        {
+            **assumed_manifest("mentallama", True).model_dump(),
+            "calibration": {one.id: {"bias": {one.labels[0].id: 2.0}} for one in ALL},
+        }
+    )
+    calibrated = (await analyze(make(tokenizer, FakeEngine(), manifest))).answers
+    for before, after in zip(plain, calibrated, strict=True):
+        read = before.distribution.log_probabilities
+        exponents = {label: math.exp(value) for label, value in read.items()}
+        assert exponents == pytest.approx(before.distribution.probabilities)
+        assert after.distribution.log_probabilities == read
+        assert after.distribution.probabilities != pytest.approx(exponents)
+
+
+async def test_a_response_is_written_after_the_bare_question(tokenizer: Any) -> None:
+    engine = FakeEngine(" Yes, it does. Reasoning: it says so. ")
+    options = Options(explanation_tokens=5, adapter="tuned")
+    response = await make(tokenizer, engine).respond(POST, STRESS[0], options, "request")
+    assert response == Response("Yes, it does. Reasoning: it", "length", 5, ())
+    query = tokenizer(render_query(POST, STRESS[0]), add_special_tokens=False)["input_ids"]
+    assert engine.prompts == {"stress-response": tuple(query)}
+    assert engine.contexts == {RequestContext("request", "tuned")}
+
+
+async def test_a_response_leaves_room_for_itself(tokenizer: Any) -> None:
+    text = "the poster " * 100
+    engine = FakeEngine(max_model_len=160)
+    analyzer = make(tokenizer, engine)
+    # Without explanations nothing but one token is generated; a response is, whatever `explain` is.
+    options = dataclasses.replace(LABELS_ONLY, explanation_tokens=40)
+    with pytest.raises(TextTooLongError):
+        await analyzer.respond(text, STRESS[0], options, "request")
+    cutting = dataclasses.replace(options, truncation=Truncation.TAIL)
+    response = await analyzer.respond(text, STRESS[0], cutting, "request")
+    assert [cut.start for cut in response.cuts] == [0]
+    assert len(engine.prompts["stress-response"]) + 40 <= 160
 
 
 async def test_an_adapter_travels_with_every_request(tokenizer: Any) -> None:

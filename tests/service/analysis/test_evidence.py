@@ -8,7 +8,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from service.analysis.evidence import find_evidence
+from service.analysis.evidence import find_evidence, find_quotes
 
 MARKS = [
     ('"', '"'),
@@ -269,6 +269,56 @@ def test_marks_that_are_characters_of_their_own_belong_to_the_word():
 
 def test_empty_post():
     assert find_evidence('"so tired"', "") == ()
+
+
+def said(explanation, post):
+    """Each quote as the explanation has it, and how many pieces of evidence it has."""
+    return [
+        (explanation[quote.start : quote.end], len(quote.evidence))
+        for quote in find_quotes(explanation, post)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("explanation", "expected"),
+    [
+        ("no quotes, only the posters' words", []),
+        ('"so tired" and "hopeless"', [("so tired", 1), ("hopeless", 0)]),
+        ('"so tired" and again "SO TIRED"', [("so tired", 1), ("SO TIRED", 1)]),
+        ('"I can\'t sleep … so alone"', [("I can't sleep … so alone", 2)]),
+        ('"I feel … hopeless"', [("I feel … hopeless", 0)]),
+        ('"24/7", "m" and "!"', []),
+        ("“He said ‘go away’ to me”", [("He said ‘go away’ to me", 1)]),
+        ("“He said ‘come here’ to me”", [("He said ‘come here’ to me", 0)]),
+        ("“She wrote ‘go away’ once”", [("She wrote ‘go away’ once", 0), ("go away", 1)]),
+        ("the words 'my parents' house feels empty'", [("my parents' house feels empty", 1)]),
+        ("the words 'their parents' house' show it", [("their parents", 0)]),
+    ],
+)
+def test_what_counts_as_a_quote(explanation, expected):
+    assert said(explanation, POST) == expected
+
+
+@given(NASTY, NASTY)
+def test_quotes_are_the_evidence_and_what_is_missing(explanation, post):
+    found = find_quotes(explanation, post)
+    assert list(found) == sorted(found, key=lambda quote: quote.start)
+    pieces = {piece for quote in found for piece in quote.evidence}
+    assert pieces == set(find_evidence(explanation, post))
+    for quote in found:
+        assert 0 < quote.start < quote.end < len(explanation)
+        others = [one for one in found if one is not quote]
+        if not quote.evidence:
+            assert not any(one.start <= quote.start and quote.end <= one.end for one in others)
+
+
+@given(posts(), st.sampled_from(MARKS))
+def test_a_quote_that_is_not_in_the_post_is_counted(case, marks):
+    post, start, end = case
+    quote = f"{post[start:end]} qqww"
+    found = find_quotes(f"It says {marks[0]}{quote}{marks[1]} here.", post)
+    assert len(found) == 1
+    assert found[0].evidence == ()
 
 
 def seconds(explanation, post):

@@ -48,6 +48,7 @@ FULL = Manifest(
         recipe="small.toml",
         commit="abc1234",
         seed=7,
+        questions={"stress": 2837, "loneliness": 0},
     ),
     results=(
         Result(
@@ -173,6 +174,8 @@ def test_conversions():
             '"calibration": {"stress": {"bias": {"yes": Infinity}}}}',
             ["`calibration.stress.bias.yes`", "finite"],
         ),
+        (with_field("training/questions/joy", 1), ["`training`", "'joy'", "stress_cause"]),
+        (with_field("training/questions/stress", -1), ["`training.questions.stress`"]),
         (with_field("policy/thresholds/joy/yes", 0.5), ["`policy`", "'joy'"]),
         (with_field("policy/thresholds/stress/maybe", 0.5), ["`policy`", "'maybe'"]),
         (with_field("policy/thresholds/stress/yes", 2), ["`policy.thresholds.stress.yes`"]),

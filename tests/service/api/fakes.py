@@ -11,7 +11,7 @@ import httpx
 from fastapi import FastAPI
 
 from imhi.tasks import Question
-from service.analysis.manifest import Manifest, assumed_manifest
+from service.analysis.manifest import Manifest, Training, assumed_manifest
 from service.analysis.types import (
     Analysis,
     Answer,
@@ -51,6 +51,7 @@ class FakeAnalyzer:
         labels: question id to the label that is decided in place of the first.
         abstains: whether every decision is an abstention.
         cuts: what is said to be cut out of every text.
+        trained: question id to the rows it was trained on; None where nothing is said of it.
         calls: what was asked for.
         opened: analyses begun.
         closed: analyses ended, however they ended.
@@ -63,6 +64,7 @@ class FakeAnalyzer:
     labels: Mapping[str, str] = field(default_factory=dict)
     abstains: bool = False
     cuts: tuple[Cut, ...] = ()
+    trained: Mapping[str, int] | None = None
     calls: list[tuple[str, tuple[Question, ...], Options, str]] = field(default_factory=list)
     opened: int = 0
     closed: int = 0
@@ -73,7 +75,8 @@ class FakeAnalyzer:
 
     @property
     def manifest(self) -> Manifest:
-        return assumed_manifest(self.model_name, has_chat_template=True)
+        assumed = assumed_manifest(self.model_name, has_chat_template=True)
+        return assumed.model_copy(update={"training": Training(questions=self.trained)})
 
     async def analyze(
         self, text: str, questions: Sequence[Question], options: Options, request_id: str

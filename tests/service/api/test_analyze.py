@@ -86,6 +86,37 @@ async def test_tasks_choose_questions_in_the_order_given_and_once():
     assert list(questions) == expected
 
 
+TSID_ALONE = {"mental_disorder.tsid": 3071}
+
+
+@pytest.mark.parametrize(
+    ("fields", "trained", "expected"),
+    [
+        ({"tasks": ["mental_disorder"]}, None, ["tsid", "swmh"]),
+        ({"tasks": ["mental_disorder"]}, TSID_ALONE, ["tsid"]),
+        ({"tasks": ["mental_disorder"]}, {"mental_disorder.swmh": 9}, ["swmh"]),
+        ({"tasks": ["mental_disorder"]}, {"stress": 9}, ["tsid", "swmh"]),
+        ({"questions": ["mental_disorder.swmh"]}, TSID_ALONE, ["swmh"]),
+        ({"tasks": ["mental_disorder"], "model": "fake-adapter"}, TSID_ALONE, ["tsid", "swmh"]),
+    ],
+    ids=["unknown", "tsid", "swmh", "neither", "by-id", "adapter"],
+)
+async def test_a_task_is_asked_in_the_wordings_that_were_trained(fields, trained, expected):
+    analyzer = FakeAnalyzer(trained=trained)
+    response = await post(analyzer, {"text": TEXT} | fields)
+    assert response.status_code == 200, response.text
+    [(_, questions, _, _)] = analyzer.calls
+    assert [question.id.removeprefix("mental_disorder.") for question in questions] == expected
+
+
+async def test_by_default_an_untrained_wording_alone_is_left_out():
+    analyzer = FakeAnalyzer(trained=TSID_ALONE | {"wellness.social": 5})
+    await post(analyzer, {"text": TEXT})
+    [(_, questions, _, _)] = analyzer.calls
+    expected = [name for name in QUESTIONS if name != "mental_disorder.swmh"]
+    assert [question.id for question in questions] == expected
+
+
 async def test_questions_choose_finer():
     questions, _, _ = await asked({"questions": ["wellness.social", "mental_disorder.swmh"]})
     assert [question.id for question in questions] == ["wellness.social", "mental_disorder.swmh"]

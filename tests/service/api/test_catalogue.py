@@ -24,6 +24,7 @@ async def test_every_task_question_and_label():
                 }
                 for label in question.labels
             ]
+            assert (got["asked_by_default"], got["trained_rows"], got["note"]) == (True, None, None)
 
 
 async def test_urgent_and_negative_labels_are_marked():
@@ -35,6 +36,26 @@ async def test_urgent_and_negative_labels_are_marked():
         "suicide_or_self_harm",
     }
     assert {label["id"] for label in labels if label["negative"]} == {"no", "none"}
+
+
+async def test_a_wording_without_training_rows_is_marked():
+    trained = {"mental_disorder.tsid": 3071, "depression": 1003, "stress": 0}
+    async with client_of(make_app(FakeAnalyzer(trained=trained))) as client:
+        tasks = (await client.get("/tasks")).json()["tasks"]
+    found = {
+        question["id"]: (question["asked_by_default"], question["trained_rows"], question["note"])
+        for task in tasks
+        for question in task["questions"]
+    }
+    assert found["mental_disorder.tsid"] == (True, 3071, None)
+    asked, rows, note = found["mental_disorder.swmh"]
+    assert (asked, rows) == (False, 0)
+    assert "no rows" in note
+    assert "through mental_disorder.tsid" in note
+    assert found["depression"] == (True, 1003, None)
+    asked, rows, note = found["stress"]
+    assert (asked, rows) == (True, 0)
+    assert note == "The model was trained on no rows with this question."
 
 
 async def test_there_is_no_model_before_the_start():

@@ -13,6 +13,7 @@ from typer.testing import CliRunner, Result
 
 from imhi.tasks import QUESTIONS, Question
 from service.analysis.evidence import find_evidence
+from service.analysis.manifest import assumed_manifest
 from service.analysis.types import (
     Analysis,
     Answer,
@@ -65,6 +66,7 @@ class FakeAnalyzer:
     """Keeps what it was asked; raises what the test puts into `failure`."""
 
     model_name = "fake-model"
+    manifest = assumed_manifest(model_name, has_chat_template=True)
     adapters: tuple[str, ...] = ()
 
     def __init__(self) -> None:

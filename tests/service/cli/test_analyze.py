@@ -11,6 +11,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from imhi.tasks import QUESTIONS, TASKS
+from service.analysis.manifest import Training
 from service.analysis.types import Cut, DecisionPolicy, Explain, Options, Truncation
 from service.api import attach
 from service.api.schemas import AnalyzeResponse
@@ -291,6 +292,14 @@ class TestFailures:
         assert result.exit_code == 1
         assert "Traceback" not in result.stderr
         assert TEXT not in result.stderr
+
+    def test_a_task_is_asked_in_the_trained_wording(self, run, analyzer):
+        training = Training(questions={"mental_disorder.tsid": 9})
+        analyzer.manifest = analyzer.manifest.model_copy(update={"training": training})
+        assert run("analyze", TEXT, "--tasks", "mental_disorder").exit_code == 0
+        assert [question.id for question in analyzer.questions] == ["mental_disorder.tsid"]
+        run("analyze", TEXT, "--questions", "mental_disorder.swmh")
+        assert [question.id for question in analyzer.questions] == ["mental_disorder.swmh"]
 
     def test_the_deployments_policy_holds_in_process_too(
         self, run, analyzer, monkeypatch, tmp_path

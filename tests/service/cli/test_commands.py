@@ -14,6 +14,7 @@ import pytest
 import service.cli.model
 import service.cli.serve
 import service.launch
+import service.models
 from imhi.tasks import QUESTIONS, TASKS
 from service.cli.exit_codes import MEANINGS, ExitCode
 from service.cli.terminal import output
@@ -65,17 +66,55 @@ def program(*arguments: str, **options: object) -> subprocess.CompletedProcess[s
     )
 
 
+@pytest.fixture
+def trained(tmp_path) -> str:
+    """Directory of a model that was trained on T-SID's wording alone."""
+    (tmp_path / "config.json").write_text("{}")
+    manifest = {
+        "schema_version": 1,
+        "name": "tuned",
+        "prompt_style": "bare",
+        "wording_version": "imhi-1",
+        "training": {"questions": dict.fromkeys(QUESTIONS, 9) | {"mental_disorder.swmh": 0}},
+    }
+    (tmp_path / "mentalllama.json").write_text(json.dumps(manifest))
+    return str(tmp_path)
+
+
 class TestTasks:
     def test_table(self, run):
-        lines = [line.rstrip() for line in run("tasks").stdout.splitlines()]
+        stdout = run("tasks", "--model", "embedded-base").stdout
+        lines = [line.rstrip() for line in stdout.splitlines()]
         assert lines == TASK_TABLE.rstrip("\n").split("\n")
 
     def test_json(self, run):
-        catalogue = json.loads(run("tasks", "--json").stdout)
+        catalogue = json.loads(run("tasks", "--json", "--model", "embedded-base").stdout)
+        assert catalogue["model"] == "mentalllama-embedded-base"
         assert [task["id"] for task in catalogue["tasks"]] == list(TASKS)
         questions = [question for task in catalogue["tasks"] for question in task["questions"]]
         assert [question["id"] for question in questions] == list(QUESTIONS)
         assert questions[0]["labels"][0]["answer"] == "Yes, the poster suffers from depression."
+
+    def test_what_a_model_was_not_trained_on_is_marked(self, run, trained):
+        text = " ".join(run("tasks", "--model", trained).stdout.split())
+        assert "mental_disorder.swmh* depression" in text
+        assert text.count("*") == 1
+        assert "swmh: The model was trained on no rows with this question; the task is" in text
+        catalogue = json.loads(run("tasks", "--json", "--model", trained).stdout)
+        (task,) = [one for one in catalogue["tasks"] if one["id"] == "mental_disorder"]
+        assert [one["trained_rows"] for one in task["questions"]] == [9, 0]
+
+    def test_the_embedded_models_adapter_is_asked_without_building(self, run, monkeypatch):
+        monkeypatch.setattr(service.models, "build_embedded_model", None)
+        catalogue = json.loads(run("tasks", "--json").stdout)
+        assert catalogue["model"].startswith("mentalllama-embedded")
+
+    def test_of_a_model_on_a_hub_nothing_is_known(self, run):
+        catalogue = json.loads(run("tasks", "--json", "--model", "an/id").stdout)
+        assert catalogue["model"] is None
+
+    def test_a_model_that_is_not_there_is_5(self, run):
+        assert run("tasks", "--model", "./nowhere").exit_code == 5
 
 
 class TestServe:
@@ -155,9 +194,9 @@ class TestModel:
     def built(self, monkeypatch):
         calls: list[tuple[object, bool]] = []
 
-        def build(directory, *, replace, announce):
+        def build(directory, *, model, replace, announce):
             announce("Building.")
-            calls.append((directory, replace))
+            calls.append((directory, model, replace))
             return directory
 
         monkeypatch.setattr(service.cli.model, "build_embedded_model", build)
@@ -169,11 +208,19 @@ class TestModel:
         assert result.stdout.startswith(f"{cache}/mentalllama-embedded-")
         assert result.stdout.count("\n") == 1
         assert result.stderr == "Building.\n"
-        assert built[0][1] is False
+        assert built[0][1:] == ("embedded", False)
+
+    def test_build_of_the_base(self, run, cache, built):
+        result = run("model", "build", "embedded-base")
+        assert result.stdout.startswith(f"{cache}/mentalllama-embedded-base-")
+        assert built[0][1:] == ("embedded-base", False)
+
+    def test_build_of_another_is_2(self, run, built):
+        assert run("model", "build", "org/name").exit_code == 2
 
     def test_build_elsewhere_and_again(self, run, tmp_path, built):
         assert run("model", "build", "--output", str(tmp_path / "m"), "--force").exit_code == 0
-        assert built == [(tmp_path / "m", True)]
+        assert built == [(tmp_path / "m", "embedded", True)]
 
     def test_build_that_fails_is_5(self, run, monkeypatch):
         def fail(*_: object, **__: object) -> None:
@@ -189,6 +236,8 @@ class TestModel:
         assert result.exit_code == 0
         assert "not built yet" in result.stdout
         assert json.loads(run("model", "show", "--json").stdout)["built"] is False
+        base = json.loads(run("model", "show", "embedded-base", "--json").stdout)
+        assert (base["name"], base["built"]) == ("mentalllama-embedded-base", False)
         assert built == []
         assert list(cache.iterdir()) == []
 

@@ -1,0 +1,72 @@
+"""A grammar that keeps an explanation's quotes to what the post says.
+
+A post goes in, a grammar for vLLM's structured outputs comes out, in llguidance's Lark dialect. It
+lets the model write what it likes; only between double quotation marks, each token must go on with
+words that stand next to each other in the post. What is quoted is then there to be found, whatever
+the size of the model.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+BACKEND = "guidance"
+"""vLLM's backend for structured outputs that knows these grammars. vLLM runs one per engine."""
+
+_MARKS = re.compile('["“”„«»]')
+_CHUNK = re.compile(r"\w+(?:'\w+)*|\s|[^\w\s]")
+# A lexer never goes back: half of a curly mark could be half of another character, so that only the
+# straight mark can open a quote. The others are kept out of the text.
+_ANYTHING = 'TEXT: /[^"“”„«»]+/'
+# Begins and ends with something visible, and holds a letter.
+_SAYS_SOMETHING = r"/(?s:[^\s].*)/ & /(?s:.*[^\s])/ & /(?s:.*\p{L}.*)/"
+
+
+def understands(tokenizer: Any) -> bool:
+    """Whether llguidance can follow a grammar in a tokenizer's tokens.
+
+    It must know the bytes of each: those of byte-level and SentencePiece tokenizers it does, of
+    others it may not. A request with a grammar would fail there.
+    """
+    try:
+        from llguidance.hf import from_tokenizer
+
+        from_tokenizer(tokenizer)
+    except Exception:  # noqa: BLE001 - it says no in many ways, with errors of its own and others'
+        return False
+    return True
+
+
+def quote_grammar(post: str) -> str:
+    """Make the grammar of explanations that quote nothing but `post`.
+
+    Args:
+        post: the post as the model sees it.
+
+    Returns:
+        A grammar; without a letter between the post's own quotation marks, one without quotes.
+        White space counts as one space and a curly apostrophe as a straight one, as
+        `service.analysis.evidence` compares them.
+    """
+    parts = [" ".join(part.split()).replace("\u2019", "'") for part in _MARKS.split(post)]
+    quotable = [part for part in parts if any(map(str.isalpha, part))]
+    if not quotable:
+        return f"start: TEXT?\n{_ANYTHING}\n"
+    # `substring_chunks` matches any run of its chunks: words, spaces, single marks.
+    names = [f"PART_{number}" for number in range(len(quotable))]
+    definitions = (
+        f"{name}: %regex {json.dumps({'substring_chunks': _CHUNK.findall(part)})}"
+        for name, part in zip(names, quotable, strict=True)
+    )
+    return "\n".join(
+        (
+            "start: TEXT? (quote TEXT)* quote?",
+            _ANYTHING,
+            'quote: "\\"" WORDS "\\""',
+            f"WORDS: ({' | '.join(names)}) & {_SAYS_SOMETHING}",
+            *definitions,
+            "",
+        )
+    )

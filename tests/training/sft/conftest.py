@@ -1,0 +1,58 @@
+"""What tests of runs share: prepared data, a tiny base model, runs, scores that are made up."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import training.sft.run
+from tests.training.sft.recipes import prepared
+from tests.training.sft.runs import Runs
+from tests.training.sft.tiny import base
+from training.sft.watch import METRIC, Watch
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return prepared(tmp_path_factory.mktemp("data") / "prepared")
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return base(tmp_path_factory.mktemp("model") / "base")
+
+
+@pytest.fixture(scope="module")
+def runs(data: Path, model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runs]:
+    """Runs are short: measuring the machine would take longer than they."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training.sft.run, "matrix_ceiling", lambda: 1e12)
+        yield Runs(data, model, tmp_path_factory.mktemp("runs"))
+
+
+class Scores:
+    """In place of the watch's measurement: one score after the other, or what is raised."""
+
+    def __init__(self, *scores: float | type[BaseException]) -> None:
+        self.left = list(scores)
+
+    def __call__(self, *_: Any) -> dict[str, float]:
+        score = self.left.pop(0)
+        if isinstance(score, type):
+            raise score
+        return {METRIC: score, "DR": score}
+
+
+@pytest.fixture
+def scored(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Sets the scores of the evaluations to come; an evaluation too many is an error."""
+
+    def put(*scores: float | type[BaseException]) -> Scores:
+        made = Scores(*scores)
+        monkeypatch.setattr(Watch, "measure", made)
+        return made
+
+    return put

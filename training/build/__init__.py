@@ -1,0 +1,1 @@
+"""From raw sources and a teacher model to explained, checked rows."""

@@ -1,0 +1,1 @@
+"""Whether explained rows can be learned from: every row a verdict, every reason counted."""

@@ -1,0 +1,1 @@
+"""From the files as they were released to typed, cleaned, divided examples."""

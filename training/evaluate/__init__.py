@@ -1,0 +1,1 @@
+"""The benchmark: records first, one a sample, then results as pure functions of the records."""

@@ -1,0 +1,1 @@
+"""Supervised fine-tuning: a recipe and prepared examples in, weights out."""
