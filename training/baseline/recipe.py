@@ -11,11 +11,11 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from training.build.recipe import TeacherRecipe
 from training.errors import RecipeError
-from training.sft.recipe_file import parse
+from training.recipe_model import read_model
 
 SHIPPED = Path(__file__).parent / "recipes"
 
@@ -113,21 +113,11 @@ def load_baseline_recipe(
         RecipeError: there is none, or a field does not exist or is wrong.
     """
     path = SHIPPED / f"{name}.yaml" if name in shipped() else Path(name).expanduser()
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError):
+    if not path.is_file():
         close = difflib.get_close_matches(name, shipped(), n=2, cutoff=0.6)
         meant = f" Did you mean {' or '.join(close)}?" if close else ""
         raise RecipeError(
             f"There is no recipe {name!r}.{meant} Name a YAML file, or one of: "
             f"{', '.join(shipped())}."
-        ) from None
-    values = {**parse(text, path.name).values, **(overrides or {})}
-    try:
-        return BaselineRecipe.model_validate(values)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        field = ".".join(map(str, first["loc"]))
-        said = first["msg"].removeprefix("Value error, ")
-        where = f"`{field}`: " if field else ""
-        raise RecipeError(f"{path.name}: {where}{said}.") from None
+        )
+    return read_model(BaselineRecipe, path, overrides)

@@ -25,7 +25,7 @@ from pydantic import (
 from imhi.tasks import DATASETS, Question
 from training.data.example import Split
 from training.errors import RecipeError
-from training.sft.recipe_file import parse
+from training.recipe_model import read_model
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Amount = Annotated[float, Field(ge=0)]
@@ -213,18 +213,7 @@ def load_build_recipe(path: Path) -> BuildRecipe:
     Raises:
         RecipeError: it cannot be read, or a field does not exist or is wrong.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise RecipeError(f"{path} cannot be read ({type(error).__name__}).") from None
-    try:
-        recipe = BuildRecipe.model_validate(dict(parse(text, path.name).values))
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        field = ".".join(map(str, first["loc"]))
-        said = first["msg"].removeprefix("Value error, ").removesuffix(".")
-        where = f"`{field}`: " if field else ""
-        raise RecipeError(f"{path.name}: {where}{said}.") from None
+    recipe = read_model(BuildRecipe, path)
     here = path.absolute().parent
     root = here / recipe.root.expanduser()
     sources = tuple(

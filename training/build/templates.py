@@ -19,11 +19,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from imhi.tasks import QUESTIONS, Question
 from training.errors import RecipeError
-from training.sft.recipe_file import parse
+from training.recipe_model import read_model
 
 SHIPPED = Path(__file__).parent / "templates"
 
@@ -128,17 +128,7 @@ def load_templates(folder: Path | None = None) -> Mapping[str, Template]:
 def _read(folder: Path) -> dict[str, Template]:
     found: dict[str, Template] = {}
     for path in sorted(folder.glob("*.yaml")):
-        try:
-            text = path.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise RecipeError(f"{path} cannot be read ({type(error).__name__}).") from None
-        try:
-            file = TemplateFile.model_validate(dict(parse(text, path.name).values))
-        except ValidationError as error:
-            first = error.errors(include_url=False, include_input=False)[0]
-            field = ".".join(map(str, first["loc"]))
-            said = first["msg"].removeprefix("Value error, ")
-            raise RecipeError(f"{path.name}: {f'`{field}`: ' if field else ''}{said}.") from None
+        file = read_model(TemplateFile, path)
         for name in file.questions:
             if name in found:
                 raise RecipeError(f"{path.name} and {found[name].origin} both tell of {name}.")

@@ -11,11 +11,11 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from training.errors import RecipeError
 from training.evaluate import faults
-from training.sft.recipe_file import parse
+from training.recipe_model import read_model
 
 DEFAULT = Path(__file__).parent / "recipes" / "default.yaml"
 
@@ -114,17 +114,7 @@ def load_check_recipe(path: Path | None) -> CheckRecipe:
     from training.check.rules import RULES
 
     source = path or DEFAULT
-    try:
-        text = source.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise RecipeError(f"{source} cannot be read ({type(error).__name__}).") from None
-    values = parse(text, source.name)
-    try:
-        recipe = CheckRecipe.model_validate(dict(values.values))
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        field = ".".join(map(str, first["loc"]))
-        raise RecipeError(f"{source.name}: `{field}`: {first['msg']}.") from None
+    recipe = read_model(CheckRecipe, source)
     unknown = sorted(recipe.actions.keys() - RULES.keys())
     if unknown:
         raise RecipeError(
