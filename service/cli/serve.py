@@ -10,6 +10,7 @@ from service.cli.failures import failures_reported
 from service.cli.terminal import notice
 from service.errors import InvalidRequestError
 from service.models import EMBEDDED, ResolvedModel, resolve_model
+from service.settings import load_policy, load_settings
 
 CONTEXT = {"ignore_unknown_options": True, "allow_interspersed_args": False}
 """Nothing after `serve` is ours but a `--help` that comes first."""
@@ -44,6 +45,8 @@ def serve(
             # vLLM prints its options and ends: no reason to find or build a model first.
             model = ResolvedModel(name, name, embedded=False)
         else:
+            # Read again by the server, half a minute later: a wrong one is told of now.
+            load_policy(load_settings())
             model = resolve_model(name, announce=notice)
 
         from service.launch import launch

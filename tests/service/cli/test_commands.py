@@ -178,6 +178,13 @@ class TestServe:
         assert "mentalllama serve MODEL" in result.stderr
         assert launched == []
 
+    def test_a_wrong_setting_is_told_before_a_model_is_looked_for(self, run, monkeypatch):
+        monkeypatch.setattr(service.cli.serve, "resolve_model", None)
+        monkeypatch.setenv("MENTALLLAMA_MAX_TEXTS", "none")
+        result = run("serve")
+        assert result.exit_code == 2
+        assert "MENTALLLAMA_MAX_TEXTS" in result.stderr
+
     def test_a_model_that_is_not_there_is_5(self, run):
         result = run("serve", "./nowhere")
         assert result.exit_code == 5

@@ -270,3 +270,13 @@ def test_a_set_that_stands_twice_is_refused(tmp_path: Path) -> None:
     path = recipe(tmp_path, Served(url="http://127.0.0.1:1/v1"), sources=sources)
     with pytest.raises(RecipeError, match="dreaddit stands twice"):
         load_build_recipe(path)
+
+
+def test_the_documented_recipe_is_one(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[3] / "docs" / "building.md").read_text()
+    block = page.split("```yaml\n", 1)[1].split("```", 1)[0]
+    (tmp_path / "my-imhi.yaml").write_text(block)
+    found = load_build_recipe(tmp_path / "my-imhi.yaml")
+    assert found.sources[0].files[Split.TRAIN] == tmp_path / "raw" / "Irf" / "train_data.csv"
+    assert found.output == tmp_path / "built"
+    assert found.teacher.requests_per_minute == 500

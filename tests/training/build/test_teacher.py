@@ -30,7 +30,7 @@ def number_of(asked: Body) -> int:
 
 
 def settings(served: Served, **fields: Any) -> TeacherRecipe:
-    usual: dict[str, Any] = {"base_url": served.url, "model": "m", "backoff": 0.01, "timeout": 5}
+    usual: dict[str, Any] = {"base_url": served.url, "model": "m", "backoff": 0.01}
     return TeacherRecipe(**(usual | fields))
 
 
@@ -71,14 +71,15 @@ def once(misbehaviour: Act) -> Callable[[int, Body], Act]:
         (Act(raw=b'{"id": "x"'), "a broken answer"),
         (Act(raw=b'{"id": "x", "choices"', promised=4000), "no connection"),
         (Act(raw=b'{"id": "x", "object": "chat.completion", "choices": []}'), "a broken answer"),
-        (Act(text="late", seconds=1.5), "it hung"),
+        (Act(text="late", seconds=20), "it hung"),
     ],
     ids=["429", "500", "503", "half", "half-short", "cut", "empty", "hang"],
 )
 def test_what_passes_is_asked_again(tmp_path: Path, misbehaviour: Act, reason: str) -> None:
     wanted = [body(number) for number in range(6)]
     with endpoint(once(misbehaviour)) as served:
-        usage, answers = ask(tmp_path, wanted, settings(served, timeout=0.75))
+        timeout = 3 if misbehaviour.seconds else 60
+        usage, answers = ask(tmp_path, wanted, settings(served, timeout=timeout))
     assert [one.text if one else None for one in answers] == [f"answer {n}" for n in range(6)]
     assert usage.retries[reason] == 3
     assert (usage.sent, usage.cached) == (6, 0)
