@@ -1,0 +1,102 @@
+"""What this machine can do at most, measured: matrix products and memory.
+
+A share of the limit needs a limit that was reached, not one from a data sheet: the best of several
+large matrix products, and the best of several copies far larger than any cache, by PyTorch, on the
+device and the threads that an engine here would use.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
+
+_SIZES = (1024, 2048)
+_BYTES = 2**29
+_SECONDS = 1.5
+
+
+@dataclass(frozen=True, slots=True)
+class Ceilings:
+    """What was reached.
+
+    Attributes:
+        bf16: floating-point operations a second of matrix products in bfloat16.
+        float32: likewise in float32.
+        memory: bytes a second that a copy reads and writes, both counted.
+        reading: bytes a second that a product of a matrix and a vector reads: what bounds the
+            decoding of one stream.
+        device: where.
+        threads: of the CPU; 0 on a GPU.
+    """
+
+    bf16: float
+    float32: float
+    memory: float
+    reading: float
+    device: str
+    threads: int
+
+
+def measure_ceilings() -> Ceilings:
+    """Measure for about ten seconds; nothing else should run meanwhile."""
+    import torch
+
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    return Ceilings(
+        bf16=max(_product(size, torch.bfloat16, device) for size in _SIZES),
+        float32=max(_product(size, torch.float32, device) for size in _SIZES),
+        memory=_copy(device),
+        reading=_read(device),
+        device=torch.cuda.get_device_name(0) if device == "cuda" else "cpu",
+        threads=torch.get_num_threads() if device == "cpu" else 0,
+    )
+
+
+def _product(size: int, dtype: torch.dtype, device: str) -> float:
+    import torch
+
+    left = torch.randn(size, size, device=device).to(dtype)
+    right = torch.randn(size, size, device=device).to(dtype)
+    out = torch.empty_like(left)
+    return 2.0 * size**3 / _best(lambda: torch.mm(left, right, out=out), device)
+
+
+def _copy(device: str) -> float:
+    import torch
+
+    source = torch.ones(_BYTES, dtype=torch.uint8, device=device)
+    target = torch.empty_like(source)
+    return 2.0 * _BYTES / _best(lambda: target.copy_(source), device)
+
+
+def _read(device: str) -> float:
+    import torch
+
+    width = 4096
+    matrix = torch.ones(_BYTES // (2 * width), width, dtype=torch.bfloat16, device=device)
+    vector = torch.ones(width, dtype=torch.bfloat16, device=device)
+    return _BYTES / _best(lambda: torch.mv(matrix, vector), device)
+
+
+def _best(work: Callable[[], object], device: str) -> float:
+    """The shortest of all times that fit into the time that is there, in seconds."""
+    import torch
+
+    def wait() -> None:
+        if device == "cuda":
+            torch.cuda.synchronize()
+
+    work()
+    wait()
+    shortest, until = float("inf"), time.perf_counter() + _SECONDS
+    while time.perf_counter() < until:
+        begun = time.perf_counter()
+        work()
+        wait()
+        shortest = min(shortest, time.perf_counter() - begun)
+    return shortest
