@@ -1,0 +1,155 @@
+"""The servers under load, as child processes: ours, and a plain vLLM server on the same weights.
+
+The plain one has vLLM's own defaults, the same threads and the same memory for its cache, and a
+chat template that shows the model a query as it was trained on: whoever picks vLLM alone would have
+it no better.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+
+from service.launch import MODEL_VARIABLE, PLUGIN, environment, runs_on_cpu
+from service.models import resolve_model
+
+START_SECONDS = 600.0
+PLAIN_NAME = "plain"
+_BARE_TEMPLATE = "{% for message in messages %}{{ message['content'] }}{% endfor %}"
+
+
+class StartError(Exception):
+    """A server that did not start; the message holds the end of its log."""
+
+
+@dataclass(frozen=True)
+class Running:
+    """A server that answers.
+
+    Attributes:
+        url: where.
+        log: its output.
+        process: the first of its processes.
+        started_after: seconds that the start took.
+    """
+
+    url: str
+    log: Path
+    process: subprocess.Popen[bytes]
+    started_after: float
+
+
+@contextlib.contextmanager
+def ours(model: str, log: Path, options: Sequence[str] = ()) -> Iterator[Running]:
+    """Run `mentalllama serve` until the block is left."""
+    program = str(Path(sys.executable).with_name("mentalllama"))
+    with running([program, "serve", model, *options], log, {}, ready="/readyz") as server:
+        yield server
+
+
+@contextlib.contextmanager
+def plain(model: str, log: Path, options: Sequence[str] = ()) -> Iterator[Running]:
+    """Run vLLM's own server, none of our code in it, until the block is left."""
+    resolved = resolve_model(model)
+    cpu = runs_on_cpu()
+    variables = environment(resolved, os.environ, cpu=cpu)
+    others = [name for name in variables.pop("VLLM_PLUGINS").split(",") if name != PLUGIN]
+    variables["VLLM_PLUGINS"] = ",".join(others)
+    variables.pop(MODEL_VARIABLE, None)
+    template = log.with_name("bare.jinja")
+    template.write_text(_BARE_TEMPLATE, encoding="utf-8")
+    command = [sys.executable, "-P", "-m", "service.server", resolved.path]
+    command += ["--served-model-name", PLAIN_NAME, "--host", "127.0.0.1"]
+    command += ["--chat-template", str(template), *options]
+    with running(command, log, variables, ready="/health") as server:
+        yield server
+
+
+@contextlib.contextmanager
+def running(
+    command: Sequence[str],
+    log: Path,
+    variables: Mapping[str, str],
+    *,
+    ready: str,
+    seconds: float = START_SECONDS,
+) -> Iterator[Running]:
+    """Run a server on a free port until the block is left.
+
+    Args:
+        command: without the port, which is added as `--port N`.
+        log: where its output goes.
+        variables: added to the environment.
+        ready: the path that answers 200 once it is.
+        seconds: most that the start may take.
+
+    Raises:
+        StartError: it ended, or was not ready in time.
+    """
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    begun = time.monotonic()
+    process = spawn([*command, "--port", str(port)], log, variables)
+    try:
+        while not _ready(url + ready):
+            if process.poll() is not None:
+                raise StartError(f"the server ended with {process.returncode}:\n{_end(log)}")
+            if time.monotonic() - begun > seconds:
+                raise StartError(f"the server was not ready in time:\n{_end(log)}")
+            time.sleep(0.5)
+        yield Running(url, log, process, time.monotonic() - begun)
+    finally:
+        stop(process)
+
+
+def spawn(
+    command: Sequence[str], log: Path, variables: Mapping[str, str]
+) -> subprocess.Popen[bytes]:
+    """Start a command in a process group of its own, its output in `log`."""
+    with log.open("wb") as file:
+        return subprocess.Popen(
+            command,
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            env=os.environ | dict(variables),
+            start_new_session=True,
+        )
+
+
+def stop(process: subprocess.Popen[bytes]) -> None:
+    """Ask a server to stop, then make it and every process it started."""
+    with contextlib.suppress(ProcessLookupError):
+        process.send_signal(signal.SIGTERM)
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(30)
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait(10)
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _ready(url: str) -> bool:
+    try:
+        return httpx.get(url, timeout=5).status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+def _end(log: Path) -> str:
+    return "\n".join(log.read_text(errors="replace").splitlines()[-40:])
