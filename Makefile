@@ -9,7 +9,7 @@ DATA ?=
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup serve test check format openapi recipes lock train-embedded clean
+.PHONY: help setup serve test bench bench-quick check format openapi recipes lock train-embedded clean
 
 help: ## list the commands
 	@echo "make COMMAND [BUILD=auto|cpu|gpu] [PYTHON=python3.12] [ARGS='options of the command']"
@@ -24,6 +24,12 @@ serve: setup ## start the service; MODEL=a directory or id, ARGS='any vLLM optio
 
 test: setup ## run the tests; ARGS='-k name' or any other option of pytest
 	@$(BIN)/pytest $(ARGS)
+
+bench: setup ## measure the service beside its rivals, an hour or more; ARGS='--only labels'
+	@$(BIN)/python -m loadtests.suite $(ARGS)
+
+bench-quick: setup ## the same in about ten minutes
+	@$(BIN)/python -m loadtests.suite --quick $(ARGS)
 
 check: setup ## run what needs no engine: ruff, mypy, typos, the import guard, the OpenAPI document
 	@$(BIN)/pre-commit run --all-files --show-diff-on-failure --color=never

@@ -84,22 +84,29 @@ def machine(bench: Bench) -> dict[str, Any]:
     """What a result was measured on: hardware, versions, model and engine settings, as JSON."""
     from vllm.platforms import current_platform
 
-    versions = {}
-    for package in _PACKAGES:
-        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-            versions[package] = importlib.metadata.version(package)
     configuration = bench.client.vllm_config
     return {
         "device": str(current_platform.get_device_name()),
-        "cores": len(os.sched_getaffinity(0)),
-        "processor": _processor(),
-        "python": platform.python_version(),
-        "versions": versions,
+        **machine_facts(),
         "model": bench.analyzer.model_name,
         "dtype": str(configuration.model_config.dtype).removeprefix("torch."),
         "block_size": int(configuration.cache_config.block_size),
         "max_num_seqs": int(configuration.scheduler_config.max_num_seqs),
         "max_num_batched_tokens": int(configuration.scheduler_config.max_num_batched_tokens),
+    }
+
+
+def machine_facts() -> dict[str, Any]:
+    """The machine and the versions, as JSON."""
+    versions = {}
+    for package in _PACKAGES:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            versions[package] = importlib.metadata.version(package)
+    return {
+        "cores": len(os.sched_getaffinity(0)),
+        "processor": _processor(),
+        "python": platform.python_version(),
+        "versions": versions,
     }
 
 

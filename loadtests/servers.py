@@ -50,28 +50,32 @@ class Running:
 
 
 @contextlib.contextmanager
-def ours(model: str, log: Path, options: Sequence[str] = ()) -> Iterator[Running]:
+def ours(
+    model: str, log: Path, options: Sequence[str] = (), variables: Mapping[str, str] | None = None
+) -> Iterator[Running]:
     """Run `mentalllama serve` until the block is left."""
     program = str(Path(sys.executable).with_name("mentalllama"))
-    with running([program, "serve", model, *options], log, {}, ready="/readyz") as server:
+    command = [program, "serve", model, *options]
+    with running(command, log, variables or {}, ready="/readyz") as server:
         yield server
 
 
 @contextlib.contextmanager
-def plain(model: str, log: Path, options: Sequence[str] = ()) -> Iterator[Running]:
+def plain(
+    model: str, log: Path, options: Sequence[str] = (), variables: Mapping[str, str] | None = None
+) -> Iterator[Running]:
     """Run vLLM's own server, none of our code in it, until the block is left."""
     resolved = resolve_model(model)
-    cpu = runs_on_cpu()
-    variables = environment(resolved, os.environ, cpu=cpu)
-    others = [name for name in variables.pop("VLLM_PLUGINS").split(",") if name != PLUGIN]
-    variables["VLLM_PLUGINS"] = ",".join(others)
-    variables.pop(MODEL_VARIABLE, None)
+    all_variables = environment(resolved, os.environ, cpu=runs_on_cpu()) | dict(variables or {})
+    others = [name for name in all_variables["VLLM_PLUGINS"].split(",") if name != PLUGIN]
+    all_variables["VLLM_PLUGINS"] = ",".join(others)
+    all_variables.pop(MODEL_VARIABLE, None)
     template = log.with_name("bare.jinja")
     template.write_text(_BARE_TEMPLATE, encoding="utf-8")
     command = [sys.executable, "-P", "-m", "service.server", resolved.path]
     command += ["--served-model-name", PLAIN_NAME, "--host", "127.0.0.1"]
     command += ["--chat-template", str(template), *options]
-    with running(command, log, variables, ready="/health") as server:
+    with running(command, log, all_variables, ready="/health") as server:
         yield server
 
 

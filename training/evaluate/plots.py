@@ -167,6 +167,45 @@ def confusion(title: str, matrix: Confusion, names: Sequence[str]) -> str:
     return _svg(drawing, title)
 
 
+def lines(
+    title: str,
+    series: Mapping[str, Sequence[tuple[float, float]]],
+    *,
+    across: str,
+    up: str,
+    logarithmic: bool = False,
+) -> str:
+    """Draw a line for each series.
+
+    Args:
+        title: read out in place of the drawing.
+        series: name to points, from left to right.
+        across: what the horizontal axis shows, with its unit.
+        up: the vertical one, which begins at 0.
+        logarithmic: of the horizontal axis.
+    """
+    drawing = _drawing(4.6, 3.4)
+    axes = drawing.subplots()
+    for place, (name, points) in enumerate(series.items()):
+        axes.plot(
+            [x for x, _ in points],
+            [y for _, y in points],
+            _DASHES[place % len(_DASHES)],
+            color=_SERIES[place % len(_SERIES)],
+            marker=_MARKERS[place % len(_MARKERS)],
+            markersize=4,
+            label=name,
+        )
+    if logarithmic:
+        axes.set_xscale("log")
+    axes.set_ylim(bottom=0)
+    axes.set_xlabel(across)
+    axes.set_ylabel(up)
+    axes.grid(color=_MUTED, linewidth=0.3)
+    _legend(drawing, axes)
+    return _svg(drawing, title)
+
+
 def _drawing(width: float, height: float) -> Drawing:
     from matplotlib.figure import Figure as Drawing
 

@@ -1,0 +1,71 @@
+"""The paper's way: `transformers.generate` on queries in left-padded batches of 8, greedy.
+
+As in the released `IMHI.py`: bare queries, one question each, the whole response written and the
+label read from its text.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from imhi.parsing import parse_response
+from imhi.wording import render_query
+from loadtests.clients import EXPLANATION_TOKENS, Ask
+from loadtests.latency import Sample
+
+BATCH = 8
+
+
+class Generate:
+    """A model in this process.
+
+    Args:
+        weights: a directory.
+    """
+
+    def __init__(self, weights: Path) -> None:
+        import torch
+        from transformers import AutoModelForCausalLM, AutoTokenizer
+
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+        self._tokenizer: Any = AutoTokenizer.from_pretrained(weights, padding_side="left")
+        if self._tokenizer.pad_token is None:
+            self._tokenizer.pad_token = self._tokenizer.eos_token
+        model: Any = AutoModelForCausalLM.from_pretrained(weights, dtype=torch.bfloat16)
+        self._model = model.to(device).eval()
+
+    def ask(self, asks: Sequence[Ask]) -> list[Sample]:
+        """Answer all, batch by batch, in the order given."""
+        begun = time.perf_counter()
+        samples: list[Sample] = []
+        for start in range(0, len(asks), BATCH):
+            batch = asks[start : start + BATCH]
+            sent = time.perf_counter()
+            written = self._written(batch)
+            end = time.perf_counter()
+            for one, (text, tokens) in zip(batch, written, strict=True):
+                label = parse_response(text, one.questions[0]).label
+                found = int(label is not None)
+                samples.append(Sample(begun, sent, None, None, end, tokens, found))
+        return samples
+
+    def _written(self, batch: Sequence[Ask]) -> list[tuple[str, int]]:
+        import torch
+
+        queries = [render_query(one.post, one.questions[0]) for one in batch]
+        encoded = self._tokenizer(queries, return_tensors="pt", padding=True)
+        encoded = encoded.to(self._model.device)
+        with torch.inference_mode():
+            output = self._model.generate(
+                **encoded,
+                max_new_tokens=EXPLANATION_TOKENS,
+                do_sample=False,
+                pad_token_id=self._tokenizer.pad_token_id,
+            )
+        new = output[:, encoded["input_ids"].shape[1] :]
+        counts = (new != self._tokenizer.pad_token_id).sum(dim=1).tolist()
+        texts = self._tokenizer.batch_decode(new, skip_special_tokens=True)
+        return list(zip(texts, counts, strict=True))
