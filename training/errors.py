@@ -22,6 +22,7 @@ class ExitCode(IntEnum):
     RECIPE = 4
     MODEL = 5
     RESOURCES = 6
+    ENDPOINT = 7
     INTERRUPTED = 130
 
 
@@ -73,4 +74,4 @@ class ResourcesError(TrainingError):
 class TeacherError(TrainingError):
     """An endpoint that refuses its key, does not know the model, or does not answer."""
 
-    exit_code = ExitCode.MODEL
+    exit_code = ExitCode.ENDPOINT

@@ -41,10 +41,15 @@ def test_what_was_put_into_a_request_s_record_is_gone(lines: list[str], module: 
     assert lines == ["Error with model %s", "It failed: %r"]
 
 
-def test_a_grammar_is_not_logged_in_any_process(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_grammar_is_not_logged_in_any_process(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
     keep_grammars_out()
     keep_grammars_out()
     logger = logging.getLogger("vllm.v1.structured_output.backend_guidance")
+    # What configured logging earlier in this process may have switched it off.
+    monkeypatch.setattr(logger, "disabled", False)
+    caplog.set_level(logging.WARNING, logger=logger.name)
     assert len(logger.filters) == 1
     caplog.handler.addFilter(lambda record: record.name.startswith("vllm"))
     logger.propagate, propagated = True, logger.propagate

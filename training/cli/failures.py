@@ -21,6 +21,7 @@ MEANINGS: Mapping[ExitCode, str] = {
     ExitCode.RECIPE: "a recipe that cannot be used",
     ExitCode.MODEL: "a model that cannot be loaded",
     ExitCode.RESOURCES: "not enough memory, or another resource",
+    ExitCode.ENDPOINT: "an endpoint that refuses or does not answer",
     ExitCode.INTERRUPTED: "interrupted; the same command goes on",
 }
 
