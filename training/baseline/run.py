@@ -7,7 +7,7 @@ and `compare` takes any two of them, row by row.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from training.baseline.answers import Answers, Progress
@@ -23,6 +23,7 @@ from training.evaluate.released_layout import write_released_layout
 from training.evaluate.reports import write_reports
 from training.evaluate.results import BootstrapSettings, DataSummary, ModelSummary, Results
 from training.evaluate.sample_page import write_sample_page
+from training.evaluate.samples import blank_record
 from training.evaluate.selection import select
 from training.evaluate.source import Source, load_source
 from training.evaluate.store import write_records
@@ -129,20 +130,6 @@ def _base(recipe: BaselineRecipe) -> str | None:
 
 
 def _record(row: Example, answer: Read | FreeForm, source: Source) -> Record:
-    return Record(
-        id=row.id,
-        set=row.set,
-        split=row.split.value,
-        question=row.question.id,
-        post=row.post,
-        post_key=row.post_key,
-        reference=row.label.id,
-        annotation=row.annotation.id if row.annotation else None,
-        reference_explanation=row.explanation,
-        seen=source.was_seen(row),
-        read=answer if isinstance(answer, Read) else None,
-        explained=None,
-        free_form=answer if isinstance(answer, FreeForm) else None,
-        error=None,
-        cut=0,
-    )
+    if isinstance(answer, Read):
+        return replace(blank_record(row, source), read=answer)
+    return replace(blank_record(row, source), free_form=answer)

@@ -16,7 +16,7 @@ import math
 import random
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 from training.build.cache import Answer, Cache, request_key
 from training.build.recipe import TeacherRecipe
 from training.errors import TeacherError
+from training.workers import work_through
 
 if TYPE_CHECKING:
     from aiolimiter import AsyncLimiter
@@ -150,27 +151,16 @@ async def ask_all(
     ) as client:
         run = _Run(client, settings, ask, _Limits(settings, [body for _, body in waiting]), usage)
 
-        async def work(left: Iterator[tuple[str, dict[str, Any]]]) -> None:
-            for key, body in left:
-                answer = await run.answer(body)
-                if answer is None:
-                    continue
+        async def work(one: tuple[str, dict[str, Any]]) -> None:
+            key, body = one
+            answer = await run.answer(body)
+            if answer is not None:
                 cache.put(key, answer)
                 usage.sent += 1
                 usage.add(answer)
                 progress(usage.done, total, usage.prompt_tokens, usage.completion_tokens)
 
-        shared = iter(waiting)
-        workers = [
-            asyncio.create_task(work(shared))
-            for _ in range(min(settings.concurrency, len(waiting)))
-        ]
-        try:
-            await asyncio.gather(*workers)
-        finally:
-            for worker in workers:
-                worker.cancel()
-            await asyncio.gather(*workers, return_exceptions=True)
+        await work_through(waiting, work, settings.concurrency)
     if run.failed:
         raise TeacherError(run.said())
     return usage

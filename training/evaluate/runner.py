@@ -10,8 +10,7 @@ asks again. Many failures in a row mean that the engine is gone.
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 from service.analysis.analyzer import Analyzer
 from service.errors import EngineError, OverloadedError
@@ -20,6 +19,7 @@ from training.evaluate.answers import Decoding, ask
 from training.evaluate.free_form import respond
 from training.evaluate.journal import Journal, Outcome, Way
 from training.evaluate.selection import Selection
+from training.workers import work_through
 
 CONCURRENCY = 32
 """Posts in flight."""
@@ -95,34 +95,24 @@ class _Work:
     async def run(self, groups: Sequence[Sequence[Example]], concurrency: int) -> int:
         """Ask all groups, rows of one post each; how many rows the engine failed on."""
         self._progress(self._way, self._done, self._total)
-        # All workers draw from the one iterator: whoever is free takes the next post.
-        waiting = enumerate(groups)
-        workers = [
-            asyncio.create_task(self._take(waiting)) for _ in range(min(concurrency, len(groups)))
-        ]
-        try:
-            await asyncio.gather(*workers)
-        finally:
-            for worker in workers:
-                worker.cancel()
-            await asyncio.gather(*workers, return_exceptions=True)
+        await work_through(list(enumerate(groups)), self._take, concurrency)
         return self._failed
 
-    async def _take(self, waiting: Iterator[tuple[int, Sequence[Example]]]) -> None:
-        for number, group in waiting:
-            try:
-                outcomes = await self._ask(group, f"{self._way}-{number}")
-            except (EngineError, OverloadedError):
-                self._failed += len(group)
-                self._in_a_row += 1
-                if self._in_a_row == _GIVE_UP:
-                    raise
-                continue
-            self._in_a_row = 0
-            for outcome in outcomes:
-                self._journal.add(outcome)
-            self._done += len(outcomes)
-            self._progress(self._way, self._done, self._total)
+    async def _take(self, waiting: tuple[int, Sequence[Example]]) -> None:
+        number, group = waiting
+        try:
+            outcomes = await self._ask(group, f"{self._way}-{number}")
+        except (EngineError, OverloadedError):
+            self._failed += len(group)
+            self._in_a_row += 1
+            if self._in_a_row == _GIVE_UP:
+                raise
+            return
+        self._in_a_row = 0
+        for outcome in outcomes:
+            self._journal.add(outcome)
+        self._done += len(outcomes)
+        self._progress(self._way, self._done, self._total)
 
     async def _ask(self, group: Sequence[Example], request_id: str) -> list[Outcome]:
         if self._way is Way.FREE_FORM:

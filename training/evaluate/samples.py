@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from training.data.example import Example
 from training.evaluate.journal import Journal, Way
 from training.evaluate.records import Explained, FreeForm, Read, Record
@@ -24,6 +26,18 @@ def _record(example: Example, selection: Selection, source: Source, journal: Jou
     if (failure := outcomes.get(Way.FREE_FORM)) and failure.error:
         # A response that could not be had is one that cannot be read.
         free_form = FreeForm("", "error", 0, None, None, failure.error)
+    return replace(
+        blank_record(example, source),
+        read=read if isinstance(read, Read) else None,
+        explained=explained if isinstance(explained, Explained) else None,
+        free_form=free_form if isinstance(free_form, FreeForm) else None,
+        error=outcomes[Way.READ].error if Way.READ in outcomes else None,
+        cut=max((outcome.cut for outcome in outcomes.values()), default=0),
+    )
+
+
+def blank_record(example: Example, source: Source) -> Record:
+    """The record of a sample that was not asked anything yet."""
     return Record(
         id=example.id,
         set=example.set,
@@ -35,9 +49,9 @@ def _record(example: Example, selection: Selection, source: Source, journal: Jou
         annotation=example.annotation.id if example.annotation else None,
         reference_explanation=example.explanation,
         seen=source.was_seen(example),
-        read=read if isinstance(read, Read) else None,
-        explained=explained if isinstance(explained, Explained) else None,
-        free_form=free_form if isinstance(free_form, FreeForm) else None,
-        error=outcomes[Way.READ].error if Way.READ in outcomes else None,
-        cut=max((outcome.cut for outcome in outcomes.values()), default=0),
+        read=None,
+        explained=None,
+        free_form=None,
+        error=None,
+        cut=0,
     )

@@ -281,6 +281,8 @@ def _finish(
         shutil.rmtree(result, ignore_errors=True)
         temporary.replace(result)
     trainer.accelerator.wait_for_everyone()
+    # Processes that leave their group to the interpreter's end can abort there.
+    trainer.accelerator.end_training()
     return result
 
 

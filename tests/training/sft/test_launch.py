@@ -111,6 +111,8 @@ def test_two_processes_on_a_cpu_see_each_other(tmp_path) -> None:
         "found = plan_processes(1, None, 'cpu')\n"
         "if found.first:\n"
         "    json.dump([seen, found.count, one.distributed_type.value], open(sys.argv[1], 'w'))\n"
+        "one.wait_for_everyone()\n"
+        "one.end_training()\n"
     )
     config = ACCELERATE / "cpu_two_processes.yaml"
     answer = tmp_path / "answer.json"
