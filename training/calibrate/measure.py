@@ -7,12 +7,22 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from training.calibrate.reads import Floats, Reads
-from training.evaluate.bootstrap import Estimate, Resamples, estimate, interval, mean_estimate
-from training.evaluate.metrics import Answers, confusion_counts, weighted_f1
+from training.evaluate.bootstrap import Estimate, Resamples, estimate, mean_estimate, to_figure
+from training.evaluate.metrics import (
+    Answers,
+    confusion_counts,
+    equal_width_bins,
+    gap_by_bins,
+    top_probability,
+    weighted_f1,
+)
 from training.evaluate.results import Figure
 
 METRICS = ("ece", "ece_adaptive", "nll", "brier", "weighted_f1")
 """What is reported, ids of `training.evaluate.metrics.METRICS`."""
+
+_DRAWS = 1000
+"""How often references are drawn to see what chance alone makes of a calibration error."""
 
 Part = tuple[Reads, Floats]
 """A question's rows and natural-log probabilities of its labels, rows by labels."""
@@ -67,12 +77,26 @@ def estimates(parts: Sequence[Part], resamples: Resamples) -> dict[str, Estimate
     return {name: measured[name] for name in METRICS}
 
 
+def error_by_chance(parts: Sequence[Part], places: Mapping[str, int], seed: int) -> Estimate:
+    """The calibration error (ECE) that these rows would show were their probabilities exact.
+
+    Few rows never fall into their bins as their probabilities say, so that the error of exact
+    probabilities is not 0. It is what a measured error has to be held against. References are drawn
+    from the probabilities (consistency resampling; Bröcker and Smith 2007, doi:10.1175/WAF993.1),
+    which for the top label is to draw whether it is right.
+
+    Returns:
+        The mean over the draws, and the draws.
+    """
+    confidence = top_probability(answers_of(parts, places))
+    right = np.random.default_rng(seed).random((_DRAWS, confidence.size)) < confidence
+    errors = gap_by_bins(right - confidence, equal_width_bins(confidence)) / confidence.size
+    return Estimate(float(errors.mean()), errors)
+
+
 def figures(measured: Mapping[str, Estimate]) -> dict[str, Figure]:
     """The same as reports keep them, with 95% intervals."""
-    return {
-        name: Figure(value=round(one.value, 6), interval=interval(one.samples, 0.95))
-        for name, one in measured.items()
-    }
+    return {name: to_figure(one, 0.95) for name, one in measured.items()}
 
 
 def means(measured: Sequence[Mapping[str, Estimate]]) -> dict[str, Estimate]:

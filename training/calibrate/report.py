@@ -26,6 +26,7 @@ Count = Annotated[int, Field(ge=0)]
 _FIGURES = (
     "ECE before",
     "ECE after",
+    "ECE if exact",
     "NLL before",
     "NLL after",
     "weighted F1 before",
@@ -47,6 +48,10 @@ class BeforeAfter(_Entry):
     )
     after: Mapping[str, Figure] = Field(
         description="Metric id to its figure with numbers chosen and fitted on other posts."
+    )
+    chance: Figure = Field(
+        description="The calibration error that `after` would show on so few rows if its "
+        "probabilities were exact: the mean, and where 95% of such errors lie."
     )
 
 
@@ -135,7 +140,9 @@ def _lines(report: CalibrationReport) -> Iterator[str]:
     yield (
         "All figures are measured on posts that had no part in choosing or fitting the numbers "
         "they are measured with. ECE is the expected calibration error (15 bins of equal width); "
-        "in brackets its 95% interval by post."
+        "in brackets its 95% interval by post. *ECE if exact* is what the probabilities after "
+        "calibration would show on these rows if each of them were exact: the mean, and where 95% "
+        "of such errors lie. An error within that range is not told from chance."
     )
     yield ""
     yield "## Sets"
@@ -186,7 +193,7 @@ def _line(*cells: object) -> str:
 
 def _figures(measured: BeforeAfter) -> list[str]:
     before, after = measured.before, measured.after
-    cells = [_error(before["ece"]), _error(after["ece"])]
+    cells = [_error(before["ece"]), _error(after["ece"]), _error(measured.chance)]
     for metric, form in (("nll", ".3f"), ("weighted_f1", ".1%")):
         cells += [_value(figures[metric], form) for figures in (before, after)]
     return cells

@@ -31,7 +31,14 @@ from training.calibrate.curves import (
     top_label,
 )
 from training.calibrate.fit import Form
-from training.calibrate.measure import Part, estimates, figures, means, of_set
+from training.calibrate.measure import (
+    Part,
+    error_by_chance,
+    estimates,
+    figures,
+    means,
+    of_set,
+)
 from training.calibrate.options import Policy
 from training.calibrate.reads import reads_of
 from training.calibrate.report import (
@@ -45,7 +52,7 @@ from training.calibrate.report import (
 )
 from training.calibrate.select import Chosen, Settings, choose, deal, held_out
 from training.errors import DataError, ModelFilesError
-from training.evaluate.bootstrap import Resamples
+from training.evaluate.bootstrap import Resamples, mean_estimate, to_figure
 from training.evaluate.records import Record
 from training.evaluate.results import BootstrapSettings
 
@@ -131,9 +138,10 @@ def calibrate(
         ],
         BootstrapSettings(resamples=resamples, seed=settings.seed),
     )
-    sets, mean = _sets(before, after, drawn)
+    sets, mean = _sets(before, after, drawn, settings.seed)
     reports = {
-        name: _question(chosen[name], before[name], after[name], drawn) for name in questions
+        name: _question(chosen[name], before[name], after[name], drawn, settings.seed)
+        for name in questions
     }
     top = [top_label(logs, reads) for reads, logs in after.values()]
     curve = abstention_curve(
@@ -177,31 +185,37 @@ def write(directory: Path, manifest: Manifest, report: CalibrationReport) -> Non
 
 
 def _sets(
-    before: Mapping[str, Part], after: Mapping[str, Part], drawn: Resamples
+    before: Mapping[str, Part], after: Mapping[str, Part], drawn: Resamples, seed: int
 ) -> tuple[dict[str, BeforeAfter], BeforeAfter]:
     """Every set's figures, in the release's order, and their mean."""
     names = dict.fromkeys(name for reads, _ in before.values() for name in reads.sets)
-    sets, all_before, all_after = {}, [], []
-    for name in names:
-        parts = of_set(before, name)
+    sets, all_before, all_after, all_chance = {}, [], [], []
+    for number, name in enumerate(names):
+        parts, calibrated = of_set(before, name), of_set(after, name)
         all_before.append(estimates(parts, drawn))
-        all_after.append(estimates(of_set(after, name), drawn))
+        all_after.append(estimates(calibrated, drawn))
+        # Draws of their own for each set: the mean is over errors that have nothing in common.
+        all_chance.append(error_by_chance(calibrated, drawn.places, seed + number))
         sets[name] = BeforeAfter(
             rows=sum(len(reads) for reads, _ in parts),
             posts=len({post for reads, _ in parts for post in reads.posts}),
             before=figures(all_before[-1]),
             after=figures(all_after[-1]),
+            chance=to_figure(all_chance[-1], 0.95),
         )
     mean = BeforeAfter(
         rows=sum(one.rows for one in sets.values()),
         posts=len(drawn.places),
         before=figures(means(all_before)),
         after=figures(means(all_after)),
+        chance=to_figure(mean_estimate(all_chance), 0.95),
     )
     return sets, mean
 
 
-def _question(chosen: Chosen, before: Part, after: Part, drawn: Resamples) -> QuestionReport:
+def _question(
+    chosen: Chosen, before: Part, after: Part, drawn: Resamples, seed: int
+) -> QuestionReport:
     reads, logs = after
     numbers = chosen.parameters.to_calibration(reads)
     return QuestionReport(
@@ -214,6 +228,7 @@ def _question(chosen: Chosen, before: Part, after: Part, drawn: Resamples) -> Qu
             posts=len(set(reads.posts)),
             before=figures(estimates([before], drawn)),
             after=figures(estimates([after], drawn)),
+            chance=to_figure(error_by_chance([after], drawn.places, seed), 0.95),
         ),
         thresholds={
             label.id: threshold_curve(logs, reads, label.id)

@@ -313,9 +313,19 @@ def equal_mass_bins(confidence: Floats) -> Ints:
 def calibration_error(answers: Answers, weights: Floats, bins: Ints) -> Floats:
     """Return (R,), the expected calibration error of the top label over the bins, of shape (N,)."""
     gap = top_is_right(answers) - top_probability(answers)
+    return _ratio(gap_by_bins(weights * gap, bins), weights.sum(axis=1))
+
+
+def gap_by_bins(gaps: Floats, bins: Ints) -> Floats:
+    """Return (R,), the sum over the bins, of shape (N,), of each bin's absolute sum of `gaps`.
+
+    Args:
+        gaps: (R, N), whether the top label is right less its probability, weighted.
+        bins: (N,), as `equal_width_bins` gives them.
+    """
     members = bins[:, np.newaxis] == np.arange(BINS)
-    by_bin = np.abs((weights * gap) @ members.astype(np.float64))
-    return _ratio(by_bin.sum(axis=1), weights.sum(axis=1))
+    summed: Floats = np.abs(gaps @ members.astype(np.float64)).sum(axis=1)
+    return summed
 
 
 def _mean(values: Floats, weights: Floats) -> Floats:

@@ -89,6 +89,19 @@ def test_the_calibration_error_falls_on_held_out_posts(calibrated):
     assert (report.mean.rows, report.sets["MultiWD"].rows) == (710, 400)
 
 
+def test_a_calibrated_error_is_told_apart_from_chance(calibrated):
+    _, report = calibrated
+    stress = report.sets["dreaddit"]
+    low, high = stress.chance.interval
+    assert low < stress.chance.value < high
+    assert stress.after["ece"].value < high < stress.before["ece"].value
+    # Fewer rows, more chance.
+    assert report.sets["DR"].chance.value > stress.chance.value
+    three = [one.chance.value for one in report.sets.values()]
+    assert report.mean.chance.value == pytest.approx(sum(three) / 3, abs=1e-5)
+    assert "ECE if exact" in markdown(report)
+
+
 def test_results_replace_those_of_another_calibration(calibrated):
     manifest, report = calibrated
     assert {result.metric for result in manifest.results} == {"ece", "weighted_f1"}
@@ -152,10 +165,10 @@ def test_markdown_has_a_row_for_every_set_and_question(calibrated):
     for name in (*report.sets, *QUESTIONS, "**mean**"):
         assert any(line.startswith(f"| {name} |") for line in lines), name
     widths = {line.count("|") for line in lines if line.startswith("| ") and "temperature" in line}
-    assert widths == {12}
+    assert widths == {13}
     swmh = next(line for line in lines if line.startswith("| mental_disorder.swmh |"))
     assert "no rows" in swmh
-    assert swmh.count("|") == 12
+    assert swmh.count("|") == 13
 
 
 def test_writing_keeps_checksums_and_card_true(calibrated, tmp_path):
