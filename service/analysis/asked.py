@@ -100,6 +100,8 @@ class AskedQuestions:
                 "The question or one of its answers holds the text of one of the model's control "
                 "tokens. Leave it out."
             )
+        # Before its answers are made: for those it is encoded some times over.
+        self._check_room(len(self._spare.following("", question.text)))
         tail = self._spare.tail(question)
         try:
             trie = LabelTrie.build(question, tail.continuations)
@@ -109,12 +111,15 @@ class AskedQuestions:
                 "differently."
             ) from None
         asked = Asked(question, tail, {Scoring.BRANCHES: trie})
-        if asked.longest >= self._room:
-            raise InvalidRequestError(
-                f"The question with its longest answer takes {asked.longest} tokens; the model's "
-                f"context has room for fewer than {self._room}. Shorten it."
-            )
+        self._check_room(asked.longest)
         return asked
+
+    def _check_room(self, tokens: int) -> None:
+        if tokens >= self._room:
+            raise InvalidRequestError(
+                f"The question takes {tokens} tokens; the model's context has room for fewer than "
+                f"{self._room}. Shorten it."
+            )
 
 
 _ALL = tuple(QUESTIONS.values())
