@@ -7,6 +7,7 @@ import logging
 from typing import Any
 
 import httpx
+import httpx2
 import openai
 import pytest
 from fastapi import FastAPI
@@ -127,10 +128,24 @@ async def test_every_field_of_a_response():
     }
 
 
-async def test_openais_client_reads_the_answers():
-    response = await post(request(PREDICATE, choice("a", "b"), score("x", "y")))
-    decision = openai.types.Decision.model_validate_json(response.content)
-    assert [answer.type for answer in decision.answers] == ["predicate", "choice", "score"]
+async def test_openais_own_client():
+    async with (
+        httpx2.AsyncClient(transport=httpx2.ASGITransport(make_app(FakeAnalyzer()))) as http,
+        openai.AsyncOpenAI(
+            base_url="http://service/v1", api_key="none", max_retries=0, http_client=http
+        ) as client,
+    ):
+        decision = await client.decisions.create(
+            **request(PREDICATE, choice("true", True), score("x", "y")), safety_identifier="user"
+        )
+        assert [answer.type for answer in decision.answers] == ["predicate", "choice", "score"]
+        assert [one.value for one in decision.answers[1].probabilities] == ["true", True]
+        with pytest.raises(openai.NotFoundError) as unknown:
+            await client.decisions.create(**request(model="other"))
+        with pytest.raises(openai.BadRequestError) as cached:
+            await client.decisions.create(**request(), prompt_cache_key="x")
+    assert (unknown.value.code, unknown.value.param) == ("unknown_name", "model")
+    assert cached.value.body["message"] == "`prompt_cache_key` must be left out."
 
 
 @pytest.mark.parametrize(
