@@ -57,10 +57,15 @@ def _invalid(
     details: list[Any], known: Collection[str], tags: Collection[str]
 ) -> InvalidRequestError:
     """One error for all that is wrong; its `param` is the first wrong field."""
-    locations = [[part for part in detail["loc"] if part not in tags] for detail in details]
-    paths = [safe_path(location, known) for location in locations]
+    paths = [safe_path(_location(detail, tags), known) for detail in details]
     said = list(dict.fromkeys(describe(d, path) for d, path in zip(details, paths, strict=True)))
     if details[0]["type"] == "json_invalid":
         return InvalidRequestError("The body is not valid JSON in UTF-8.")
     more = f" And {len(said) - _NAMED} more." if len(said) > _NAMED else ""
     return InvalidRequestError(f"{'. '.join(said[:_NAMED])}.{more}", param=paths[0])
+
+
+def _location(detail: Any, tags: Collection[str]) -> list[str | int]:
+    """Where it is wrong; where a field is unknown, what has it: its name may be one of another."""
+    parts = [part for part in detail["loc"] if part not in tags]
+    return parts[:-1] if detail["type"] == "extra_forbidden" else parts

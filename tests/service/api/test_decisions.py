@@ -392,6 +392,8 @@ BAD: dict[str, tuple[object, int, str, str | None]] = {
     ),
     "cache": (request(prompt_cache_key="x"), 400, "invalid_request", "prompt_cache_key"),
     "unknown field": (request(temperature=1), 400, "invalid_request", None),
+    "another's field": (request(text="x"), 400, "invalid_request", None),
+    "field": (request(PREDICATE | {"value": 1}), 400, "invalid_request", "questions.0"),
 }
 
 
