@@ -30,6 +30,11 @@ _BODY = re.compile(r'(?P<post>.*)"\s*question:(?P<question>.*)', re.IGNORECASE |
 _BY_TEXT = {question.text: question for question in QUESTIONS.values()}
 
 
+def find_question(text: str) -> Question | None:
+    """Return the question with this text in the instruction wording, or None."""
+    return _BY_TEXT.get(text.strip())
+
+
 def query_tail(question: Question) -> str:
     """Return what stands after the post, from the closing quote on."""
     return f'" Question: {question.text}'
@@ -60,7 +65,7 @@ def parse_query(query: str) -> tuple[str, Question]:
     parts = _BODY.fullmatch(query, len(QUERY_HEAD))
     if parts is None:
         raise ValueError("not a query: no closing quote with 'Question:' after the post")
-    question = _BY_TEXT.get(parts["question"].strip())
+    question = find_question(parts["question"])
     if question is None:
         raise ValueError("not a query: what stands after the last 'Question:' is no IMHI question")
     return parts["post"], question

@@ -2,7 +2,8 @@
 
 The gate counts requests (`service.gate.observe`), the HTTP layer hands every finished analysis to
 `observe_analysis`. Label values come from closed sets: routes, outcomes, codes, ids of tasks,
-questions and labels; never from a request.
+questions and labels; never from a request: what a caller asks in words of its own is counted as
+task `own`, and its answers not at all.
 
 The phase `queue` is the longest wait of a post's label reads in the engine's queue; all of vLLM's
 requests are in its own `vllm:request_queue_time_seconds`, and `vllm:num_requests_waiting` says how
@@ -13,6 +14,7 @@ from __future__ import annotations
 
 from prometheus_client import Counter, Gauge, Histogram
 
+from service.analysis.own import OWN_TASK
 from service.analysis.types import Analysis, Answer, Timings
 
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
@@ -112,7 +114,9 @@ def _observe_answer(answer: Answer) -> None:
     QUESTIONS.labels(question.task).inc()
     CONFIDENCE.labels(question.task).observe(decision.probability)
     LABEL_MASS.labels(question.task).observe(answer.distribution.label_mass)
-    if decision.label is None:
+    if question.task == OWN_TASK:
+        pass
+    elif decision.label is None:
         ABSTENTIONS.labels(question.id).inc()
     else:
         LABELS.labels(question.id, decision.label).inc()

@@ -41,12 +41,21 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid")
 
     max_texts: int = Field(default=64, ge=1, le=10_000, description="Most texts in one request.")
+    max_choices: int = Field(
+        default=1024,
+        ge=2,
+        description=(
+            "Most answers to choose from in one request of /v1/decisions, over all its questions "
+            "(a predicate has two). The engine reads at most one place less than that."
+        ),
+    )
     max_characters: int = Field(
         default=100_000,
         ge=1,
         description=(
-            "Most characters (Unicode code points) in one text. It holds for every truncation "
-            "policy: it bounds the work of the tokenizer, not the model's context."
+            "Most characters (Unicode code points) in one text, and in all questions of one "
+            "request of /v1/decisions together. It holds for every truncation policy: it bounds "
+            "the work of the tokenizer, not the model's context."
         ),
     )
     max_body_bytes: int = Field(

@@ -10,20 +10,20 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Coroutine, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from imhi.tasks import QUESTIONS, Question
+from service.analysis.asked import Asked, AskedQuestions
 from service.analysis.calibration import Calibration
 from service.analysis.decision import decide, merge
 from service.analysis.engine import Engine, RequestContext, TokenRead
 from service.analysis.evidence import find_evidence
-from service.analysis.labels import LabelTrie
 from service.analysis.manifest import Manifest
-from service.analysis.prompt import PromptEncoder, Tail
+from service.analysis.prompt import PromptEncoder
 from service.analysis.quotation import quote_grammar
 from service.analysis.truncation import Fitted, fit
 from service.analysis.types import (
@@ -46,27 +46,12 @@ from service.analysis.types import (
 from service.errors import (
     EmptyTextError,
     InvalidRequestError,
-    ModelError,
     UnknownNameError,
 )
 
 _LONG_TEXT = 8_192
 """Characters from which on tokenizing takes more than a few milliseconds."""
 _WARMUP_POST = "Today was long and I am glad that it is over. Tomorrow I see my sister."
-
-
-@dataclass(frozen=True, slots=True)
-class _Asked:
-    """A question with what was made of it at start-up."""
-
-    question: Question
-    tail: Tail
-    tries: Mapping[Scoring, LabelTrie]
-
-    @property
-    def longest(self) -> int:
-        """Tokens of the question and its longest answer."""
-        return len(self.tail.tokens) + max(map(len, self.tail.continuations.values()))
 
 
 @dataclass(slots=True)
@@ -121,20 +106,9 @@ class Analyzer:
         self._policy = merge(manifest.to_policy(), policy)
         self._manifest = manifest
         self._model_name = model_name
-        self._asked: dict[str, _Asked] = {}
-        for question in QUESTIONS.values():
-            tail = self._encoder.tail(question)
-            tries = {
-                Scoring.BRANCHES: LabelTrie.build(question, tail.continuations),
-                Scoring.SENTENCES: LabelTrie.build(question, tail.sentences, Scoring.SENTENCES),
-            }
-            self._asked[question.id] = _Asked(question, tail, tries)
-        overhead = max(asked.longest for asked in self._asked.values())
-        if overhead + len(self._encoder.shared("")) >= engine.max_model_len:
-            raise ModelError(
-                f"The model's context of {engine.max_model_len} tokens is too short for the "
-                f"questions, which take up to {overhead}. Serve it with a larger --max-model-len."
-            )
+        self._asked = AskedQuestions(
+            self._encoder, self._long_encoder, self._long_texts, engine.max_model_len
+        )
 
     @property
     def model_name(self) -> str:
@@ -171,17 +145,22 @@ class Analyzer:
     ) -> AsyncGenerator[Event, None]:
         """Answer `questions` on `text`, event by event; the last is `Completed`.
 
+        The questions are the benchmark's or a caller's own (`service.analysis.own`), with ids that
+        are unique among them.
+
         Closing the generator stops all of its work in the engine.
 
         Raises:
             EmptyTextError: the text is blank.
             TextTooLongError: it does not fit and may not be cut.
-            InvalidRequestError: it is not valid Unicode, or no question is asked.
+            InvalidRequestError: it is not valid Unicode, no question is asked, or a caller's own
+                question cannot be asked of this model or in this way.
             UnknownNameError: the adapter does not exist.
             OverloadedError, EngineError: from the engine.
         """
         started = time.perf_counter()
-        fitted, shared = await self._prepare(text, questions, options)
+        asked = await self._asked.of(questions)
+        fitted, shared = await self._prepare(text, asked, options)
         run = _Run(
             text=text,
             seen=fitted.text,
@@ -192,10 +171,7 @@ class Analyzer:
             started=started,
         )
         run.read_from = time.perf_counter()
-        work = [
-            asyncio.create_task(self._answer(run, self._asked[question.id]))
-            for question in questions
-        ]
+        work = [asyncio.create_task(self._answer(run, one)) for one in asked]
         for task in work:
             task.add_done_callback(lambda _: run.events.put_nowait(None))
         try:
@@ -228,10 +204,11 @@ class Analyzer:
             As `stream`.
         """
         options = replace(options, explain=Explain.ALWAYS)
-        fitted, shared = await self._prepare(text, (question,), options)
+        (asked,) = await self._asked.of((question,))
+        fitted, shared = await self._prepare(text, (asked,), options)
         written, finish_reason, tokens = "", "length", 0
         chunks = self._engine.generate(
-            shared + self._asked[question.id].tail.tokens,
+            shared + asked.tail.tokens,
             options.explanation_tokens,
             RequestContext(request_id, options.adapter),
             f"{question.id}-response",
@@ -244,7 +221,7 @@ class Analyzer:
         return Response(written.strip(), finish_reason, tokens, fitted.cuts)
 
     async def _prepare(
-        self, text: str, questions: Sequence[Question], options: Options
+        self, text: str, asked: Sequence[Asked], options: Options
     ) -> tuple[Fitted, tuple[int, ...]]:
         """Check what is asked, cut the post to size and make the tokens that all questions share.
 
@@ -252,20 +229,24 @@ class Analyzer:
         one at a time, with an encoder of its own, since a tokenizer's state is not to be shared.
         """
         if len(text) <= _LONG_TEXT:
-            return self._fit(self._encoder, text, questions, options)
+            return self._fit(self._encoder, text, asked, options)
         return await asyncio.get_running_loop().run_in_executor(
-            self._long_texts, self._fit, self._long_encoder, text, questions, options
+            self._long_texts, self._fit, self._long_encoder, text, asked, options
         )
 
     def _fit(
         self,
         encoder: PromptEncoder,
         text: str,
-        questions: Sequence[Question],
+        asked: Sequence[Asked],
         options: Options,
     ) -> tuple[Fitted, tuple[int, ...]]:
-        if not questions:
+        if not asked:
             raise InvalidRequestError("No question is asked. Name at least one.", param="tasks")
+        if any(options.scoring not in one.tries for one in asked):
+            raise InvalidRequestError(
+                "Only the benchmark's questions can be scored by their sentences.", param="scoring"
+            )
         if not text.strip():
             raise EmptyTextError("The text is empty. Send at least one word.", param="text")
         if options.adapter is not None and options.adapter not in self.adapters:
@@ -278,17 +259,17 @@ class Analyzer:
                 "Decode it as UTF-8 or UTF-16 before sending it.",
                 param="text",
             ) from None
-        asked = max(self._asked[question.id].longest for question in questions)
+        longest = max(one.longest for one in asked)
         # A label read generates one token; an explanation up to its limit.
         generated = 1 if options.explain is Explain.NEVER else options.explanation_tokens
-        budget = self._engine.max_model_len - asked - generated
+        budget = self._engine.max_model_len - longest - generated
         shared = encoder.shared(text)
         if len(shared) <= budget:  # as nearly always: no reason to count its tokens once more
             return Fitted(text, ()), shared
         fitted = fit(text, options.truncation, budget, lambda part: len(encoder.shared(part)))
         return fitted, encoder.shared(fitted.text)
 
-    async def _answer(self, run: _Run, asked: _Asked) -> Answer:
+    async def _answer(self, run: _Run, asked: Asked) -> Answer:
         """Take one question all the way."""
         question = asked.question
         distribution = await self._distribution(run, asked, run.shared, question.id)
@@ -305,7 +286,7 @@ class Analyzer:
         return Answer(question, distribution, decision, explanation)
 
     async def _distribution(
-        self, run: _Run, asked: _Asked, shared: tuple[int, ...], suffix: str
+        self, run: _Run, asked: Asked, shared: tuple[int, ...], suffix: str
     ) -> Distribution:
         """Read a question's labels after a shared part and calibrate them."""
         prompt = shared + asked.tail.tokens
@@ -328,7 +309,7 @@ class Analyzer:
             labels.log_probabilities,
         )
 
-    async def _explain(self, run: _Run, asked: _Asked, label: str) -> Explanation:
+    async def _explain(self, run: _Run, asked: Asked, label: str) -> Explanation:
         """Generate on from the decided answer, find its evidence and read it on its own."""
         question = asked.question
         prompt = run.shared + asked.tail.tokens + asked.tail.continuations[label]

@@ -25,6 +25,9 @@ _PLACEHOLDER = "MENTALLLAMA-QUERY"
 # Where a tail's tokens depend on these, they would depend on any post.
 _REFERENCE_POSTS = ("x", "I am tired.", "Why?", "so long…")
 _STEM = " Question:"
+_LONG_QUESTION = 512
+_ENDING = 32
+"""Characters of a long question that its answers are encoded with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +87,8 @@ class PromptEncoder:
 
     def tail(self, question: Question) -> Tail:
         """Tokens of `question` and of each of its answers, as they stand after a shared part."""
-        text = query_tail(question).removeprefix('"' + _STEM) + self._after
+        beginning, text = self._split(query_tail(question).removeprefix('"' + _STEM))
+        text += self._after
         tokens = self._in_context(text)
         sentences, continuations = {}, {}
         for label in question.labels:
@@ -95,7 +99,7 @@ class PromptEncoder:
         # what all of them begin with, the rest belongs to the answers.
         common = _common_prefix([tokens, *sentences.values(), *continuations.values()])
         return Tail(
-            tokens=tokens[:common],
+            tokens=beginning + tokens[:common],
             sentences={label: ids[common:] for label, ids in sentences.items()},
             continuations={label: ids[common:] for label, ids in continuations.items()},
         )
@@ -104,6 +108,24 @@ class PromptEncoder:
         """Tokens of `text` as they stand right after `before`, where neither is a post."""
         whole, head = self._encode(before + text), self._encode(before)
         return whole[len(head) :] if whole[: len(head)] == head else self._encode(text)
+
+    def holds_control(self, text: str) -> bool:
+        """Whether a part of `text` would be read as a special token."""
+        return self._encode(text) != self._encode(text, plain=True)
+
+    def _split(self, question: str) -> tuple[tuple[int, ...], str]:
+        """Tokens of a long question's beginning, and its last words; of others none, and all.
+
+        An answer's tokens depend on the words right before it: to encode each of many answers with
+        the whole of a long question would take seconds and change nothing.
+        """
+        place = question.rfind(" ", 0, len(question) - _ENDING)
+        if len(question) <= _LONG_QUESTION or place <= 0:
+            return (), question
+        beginning, ending = self._in_context(question[:place]), question[place:]
+        if beginning + self._in_context(ending) != self._in_context(question):
+            return (), question
+        return beginning, ending
 
     def _in_context(self, text: str) -> tuple[int, ...]:
         """Tokens of `text` as they stand after a shared part, whatever its post is."""

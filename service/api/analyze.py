@@ -12,9 +12,10 @@ from contextlib import aclosing
 
 from fastapi import APIRouter, Request, Response
 
+from imhi.tasks import QUESTIONS
 from service.analysis.types import Analysis, ExplanationDelta, Labelled
 from service.api.body import read_body
-from service.api.disconnect import ClientGoneError, unless_gone
+from service.api.disconnect import ClientGoneError, client_gone, unless_gone
 from service.api.events import (
     KEEP_ALIVE,
     ErrorEvent,
@@ -24,23 +25,29 @@ from service.api.events import (
     encode,
 )
 from service.api.route import ServiceRoute
-from service.api.schemas import AnalyzeResponse, Answer, Error
+from service.api.schemas import AnalyzeRequest, AnalyzeResponse, Answer, Error
 from service.api.state import ServiceState, ready_state
 from service.api.work import Outcome, TextEvent, Work, analyze_all, plan, stream_all
 from service.errors import ServiceError
-from service.gate.shape import mark_final, request_id_of
+from service.gate.shape import request_id_of
 from service.metrics import REJECTIONS
 
 router = APIRouter(route_class=ServiceRoute)
 
-_CLIENT_CLOSED_REQUEST = 499  # nginx's; it is seen in logs only
+_KNOWN = frozenset(
+    {
+        *AnalyzeRequest.model_fields,
+        *QUESTIONS,
+        *(label.id for question in QUESTIONS.values() for label in question.labels),
+    }
+)
 
 
 @router.post("/analyze", response_model=None)
 async def analyze(request: Request) -> Response:
     """Answer the questions of the tasks on one text or several."""
     state = ready_state(request.app)
-    body = await read_body(request)
+    body = await read_body(request, AnalyzeRequest, _KNOWN)
     work = plan(
         body,
         (state.analyzer.model_name, *state.analyzer.adapters),
@@ -54,8 +61,7 @@ async def analyze(request: Request) -> Response:
             return await _stream(request, state, work)
         outcomes = await unless_gone(analyze_all(work, state.analyzer), request.receive)
     except ClientGoneError:
-        mark_final(request.scope)
-        return Response(status_code=_CLIENT_CLOSED_REQUEST)
+        return client_gone(request)
     return Response(
         _response(state, work, outcomes).model_dump_json(),
         media_type="application/json",

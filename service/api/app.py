@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fastapi import FastAPI
 
-from service.api import analyze, catalogue, health
+from service.api import analyze, catalogue, decisions, health
 from service.api.docs import add_docs
 from service.api.document import build_document
 from service.gate import Gate
@@ -23,6 +23,8 @@ def attach(app: FastAPI, settings: Settings | None = None) -> None:
     """
     for module in (analyze, catalogue, health):
         app.include_router(module.router)
+    # Before all others: from 0.33 on vLLM registers this path too, and refuses most models on it.
+    app.router.routes[:0] = decisions.router.routes
     app.openapi = build_document  # type: ignore[method-assign]
     add_docs(app)
     app.add_middleware(Gate, settings=settings or load_settings())

@@ -10,7 +10,13 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
+from starlette.requests import Request
+from starlette.responses import Response
 from starlette.types import Receive
+
+from service.gate.shape import mark_final
+
+_CLIENT_CLOSED_REQUEST = 499  # nginx's; it is seen in logs only
 
 T = TypeVar("T")
 
@@ -43,6 +49,12 @@ async def unless_gone(work: Coroutine[Any, Any, T], receive: Receive) -> T:
         running.cancel()
         listening.cancel()
         await asyncio.gather(running, listening, return_exceptions=True)
+
+
+def client_gone(request: Request) -> Response:
+    """What nobody is left to read."""
+    mark_final(request.scope)
+    return Response(status_code=_CLIENT_CLOSED_REQUEST)
 
 
 async def _gone(receive: Receive) -> None:

@@ -6,7 +6,7 @@ stand in it by hand, in short, with a link to OpenAI's reference.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from http import HTTPStatus
 from typing import Any
@@ -16,8 +16,10 @@ from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
 from service.api import examples
 from service.api.catalogue import Catalogue
+from service.api.decision_forms import DecisionRequest, DecisionResponse
 from service.api.events import ErrorEvent, ExplanationEvent, LabelEvent
 from service.api.health import Health
+from service.api.route import OPENAI_STATUS
 from service.api.schemas import AnalyzeRequest, AnalyzeResponse, ErrorResponse
 from service.errors import (
     BodyTooLargeError,
@@ -48,6 +50,8 @@ _MODELS: tuple[tuple[type[BaseModel], JsonSchemaMode], ...] = (
     (ErrorEvent, "serialization"),
     (ErrorResponse, "serialization"),
     (Catalogue, "serialization"),
+    (DecisionRequest, "validation"),
+    (DecisionResponse, "serialization"),
     (Health, "serialization"),
 )
 
@@ -73,12 +77,7 @@ _OPENAI_ERRORS: tuple[type[ServiceError], ...] = (
     NotImplementedByModelError,
     OverloadedError,
 )
-# vLLM answers 400 and 404 where our own routes answer 422.
-_OPENAI_STATUS: dict[type[ServiceError], int] = {
-    InvalidRequestError: 400,
-    TextTooLongError: 400,
-    UnknownNameError: 404,
-}
+_DECISION_ERRORS: tuple[type[ServiceError], ...] = (*_ANALYZE_ERRORS, UnauthorizedError)
 
 _STREAM = """\
 With `stream`: server-sent events.
@@ -100,6 +99,20 @@ A label is what a language model reads in a text. It is no diagnosis and says no
 about the person who wrote it."""
 
 
+_DECISIONS = """\
+Answers typed questions with probabilities and writes no text: `predicate` (is it true?), `choice` \
+(which of these?), `score` (where on this scale?). The form is OpenAI's, for text; the route is \
+this service's, on the label reads of `/analyze`.
+
+A `predicate` whose instructions are the text of one of the benchmark's yes/no questions \
+(GET /tasks), and a `choice` whose instructions are a question's text and whose values are its \
+labels' ids, names or answer sentences, is that question: it gets the same probabilities as from \
+`/analyze`, calibrated. Any other question is the caller's own and is not calibrated. Where \
+the deployment's decision policy abstains, the answer is a `refusal`.
+
+No answer is a diagnosis."""
+
+
 def _description() -> str:
     rows = "\n".join(
         f"| `{error.code}` | {_statuses(error)} | {error.description} |" for error in ERRORS
@@ -109,8 +122,9 @@ Eight tasks of the IMHI benchmark on a text, answered by a language model that v
 with probabilities, an explanation, and its evidence. Non-clinical research software: no answer is \
 a diagnosis.
 
-The same server speaks a part of the OpenAI API, on vLLM's own routes. Every response carries an \
-`X-Request-Id`; send your own (up to 128 letters, digits, `.`, `_`, `-`) to find it in the logs. \
+The same server speaks a part of the OpenAI API, on vLLM's own routes but for `/v1/decisions`. \
+Every response carries an `X-Request-Id`; send your own (up to 128 letters, digits, `.`, `_`, \
+`-`) to find it in the logs. \
 Every `GET` is answered on `HEAD` too.
 
 ## Errors
@@ -125,7 +139,7 @@ Every response from 400 on, on every route but the two health checks, has one sh
 
 
 def _statuses(error: type[ServiceError]) -> str:
-    other = _OPENAI_STATUS.get(error)
+    other = OPENAI_STATUS.get(error)
     return f"{error.status}, {other} on OpenAI routes" if other else str(error.status)
 
 
@@ -144,7 +158,7 @@ def build_document() -> dict[str, Any]:
         "tags": [
             {"name": "analysis", "description": "The eight tasks."},
             {"name": "operation", "description": "For whoever runs the service."},
-            {"name": "openai", "description": "vLLM's own routes, OpenAI-compatible."},
+            {"name": "openai", "description": "The OpenAI API: vLLM's own routes, and decisions."},
         ],
         "paths": _paths(),
         "components": {
@@ -218,6 +232,7 @@ def _paths() -> dict[str, Any]:
                 examples.COMPLETION_RESPONSE,
             )
         },
+        "/v1/decisions": {"post": _decisions()},
     }
 
 
@@ -243,16 +258,19 @@ def _analyze() -> dict[str, Any]:
         _ANALYZE,
         {"200": ok, **_errors(_ANALYZE_ERRORS)},
     )
-    operation["requestBody"] = {
-        "required": True,
-        "content": {
-            "application/json": {
-                "schema": _ref("AnalyzeRequest"),
-                "examples": examples.ANALYZE_REQUESTS,
-            }
-        },
-    }
-    return operation
+    return _taking(operation, _ref("AnalyzeRequest"), examples=examples.ANALYZE_REQUESTS)
+
+
+def _decisions() -> dict[str, Any]:
+    ok = _json_response("The answers.", "DecisionResponse", examples.DECISION_RESPONSE)
+    operation = _operation(
+        "openai",
+        "createDecision",
+        "Questions of one's own, or the benchmark's, on a text",
+        _DECISIONS,
+        {"200": ok, **_errors(_DECISION_ERRORS, OPENAI_STATUS)},
+    )
+    return _taking(operation, _ref("DecisionRequest"), example=examples.DECISION_REQUEST)
 
 
 def _health(operation_id: str, summary: str, bad: str) -> dict[str, Any]:
@@ -277,18 +295,15 @@ def _completion(
         operation_id,
         summary,
         description,
-        {"200": ok, **_errors(_OPENAI_ERRORS, _OPENAI_STATUS)},
+        {"200": ok, **_errors(_OPENAI_ERRORS, OPENAI_STATUS)},
     )
-    operation["requestBody"] = {
-        "required": True,
-        "content": {
-            "application/json": {
-                "schema": {"type": "object", "additionalProperties": True},
-                "example": request,
-            }
-        },
-    }
-    return operation
+    return _taking(operation, {"type": "object", "additionalProperties": True}, example=request)
+
+
+def _taking(operation: dict[str, Any], schema: dict[str, Any], **shown: Any) -> dict[str, Any]:
+    """The operation with a body of JSON, and its `example` or `examples`."""
+    body = {"required": True, "content": {"application/json": {"schema": schema, **shown}}}
+    return {**operation, "requestBody": body}
 
 
 def _openai(page: str, what: str) -> str:
@@ -344,7 +359,7 @@ def _free_json(description: str, example: Any) -> dict[str, Any]:
 
 
 def _errors(
-    errors: Sequence[type[ServiceError]], statuses: dict[type[ServiceError], int] | None = None
+    errors: Sequence[type[ServiceError]], statuses: Mapping[type[ServiceError], int] | None = None
 ) -> dict[str, Any]:
     """Responses by status, each with an example of every error that has it."""
     by_status: dict[int, list[type[ServiceError]]] = {}

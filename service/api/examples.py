@@ -110,6 +110,64 @@ COMPLETION_RESPONSE: dict[str, Any] = {
     "usage": {"prompt_tokens": 3, "completion_tokens": 5, "total_tokens": 8},
 }
 
+DECISION_REQUEST: dict[str, Any] = {
+    "model": MODEL,
+    "input": TEXT,
+    "questions": [
+        {
+            "type": "predicate",
+            "name": "stress",
+            "instructions": "Does the poster suffer from stress?",
+        },
+        {
+            "type": "choice",
+            "name": "when",
+            "instructions": "When does the poster wake up?",
+            "choices": [{"value": "at night"}, {"value": "in the morning"}],
+        },
+        {
+            "type": "score",
+            "name": "tension",
+            "instructions": "How tense does the poster sound?",
+            "levels": [{"label": "calm"}, {"label": "uneasy"}, {"label": "tense"}],
+        },
+    ],
+}
+DECISION_RESPONSE: dict[str, Any] = {
+    "model": MODEL,
+    "answers": [
+        {"type": "predicate", "name": "stress", "probability": 0.875},
+        {
+            "type": "choice",
+            "name": "when",
+            "choice": "at night",
+            "probabilities": [
+                {"value": "at night", "probability": 0.75},
+                {"value": "in the morning", "probability": 0.25},
+            ],
+            "confidence": 0.6,
+        },
+        {
+            "type": "score",
+            "name": "tension",
+            "score": 1.25,
+            "probabilities": [
+                {"value": 0, "label": "calm", "probability": 0.25},
+                {"value": 1, "label": "uneasy", "probability": 0.25},
+                {"value": 2, "label": "tense", "probability": 0.5},
+            ],
+            "confidence": 0.4,
+        },
+    ],
+    "usage": {
+        "input_tokens": 240,
+        "input_tokens_details": {"cached_tokens": 128, "cache_write_tokens": 0},
+        "output_tokens": 0,
+        "output_tokens_details": {"reasoning_tokens": 0},
+        "total_tokens": 240,
+    },
+}
+
 ERROR_MESSAGES: dict[str, tuple[str, str | None]] = {
     "invalid_request": ("`explanation_tokens` must be at least 1.", "explanation_tokens"),
     "unknown_name": (f"This model is not served. Served: {MODEL}.", "model"),

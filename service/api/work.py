@@ -132,13 +132,7 @@ def _options(body: AnalyzeRequest, served: Sequence[str], settings: Settings) ->
                 param="explanation_tokens",
             )
         tokens = settings.max_explanation_tokens
-    adapter = None
-    if body.model is not None:
-        if body.model not in served:
-            raise UnknownNameError(
-                f"This model is not served. Served: {', '.join(served)}.", param="model"
-            )
-        adapter = body.model if body.model != served[0] else None
+    adapter = None if body.model is None else adapter_of(body.model, served)
     return Options(
         explain=body.explain,
         explanation_tokens=tokens,
@@ -148,6 +142,23 @@ def _options(body: AnalyzeRequest, served: Sequence[str], settings: Settings) ->
         policy=_policy(body),
         adapter=adapter,
     )
+
+
+def adapter_of(model: str, served: Sequence[str]) -> str | None:
+    """The adapter that a request's `model` names, or None where it is the loaded model.
+
+    Args:
+        model: as it was sent.
+        served: the loaded model's name, then its adapters'.
+
+    Raises:
+        UnknownNameError: it is not served.
+    """
+    if model not in served:
+        raise UnknownNameError(
+            f"This model is not served. Served: {', '.join(served)}.", param="model"
+        )
+    return model if model != served[0] else None
 
 
 def _policy(body: AnalyzeRequest) -> DecisionPolicy | None:

@@ -43,6 +43,9 @@ WORDS: Mapping[str, str] = MappingProxyType(
         "too_long": "has too many items",
         "enum": "is not one of the values it can take",
         "literal_error": "is not one of the values it can take",
+        "union_tag_invalid": "is not of a known `type`",
+        "union_tag_not_found": "has no `type`",
+        "none_required": "must be left out",
         "value_error": "is not valid",
     }
 )

@@ -26,6 +26,7 @@ ROUTES: Mapping[str, str] = MappingProxyType(
         "/v1/models": "GET",
         "/v1/chat/completions": "POST",
         "/v1/completions": "POST",
+        "/v1/decisions": "POST",
     }
 )
 """Path to its method."""

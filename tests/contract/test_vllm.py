@@ -61,6 +61,7 @@ def test_label_reads_have_what_they_ask_for() -> None:
     from vllm.sampling_params import MAX_LOGPROB_TOKEN_IDS, RequestOutputKind
 
     from imhi.tasks import QUESTIONS
+    from service.api.decision_forms import MAX_CHOICES
 
     read = SamplingParams(
         max_tokens=1,
@@ -71,6 +72,7 @@ def test_label_reads_have_what_they_ask_for() -> None:
     )
     assert read.logprob_token_ids == [3, 5]
     assert max(len(one.labels) for one in QUESTIONS.values()) <= MAX_LOGPROB_TOKEN_IDS
+    assert MAX_CHOICES <= MAX_LOGPROB_TOKEN_IDS
     assert RequestOutputKind.DELTA
     assert tokens_input([1, 2])["prompt_token_ids"] == [1, 2]
     assert "num_cached_tokens" in parameters(RequestOutput.__init__)

@@ -154,6 +154,42 @@ COMPLETION: dict[str, object] = {
     },
 }
 
+ASKED = {"type": "predicate", "instructions": WORD}
+DECISIONS: dict[str, object] = {
+    "plain": {"input": WORD, "questions": [ASKED | {"name": WORD}]},
+    "benchmark's": {
+        "input": f"{WORD} and I cannot sleep",
+        "questions": [{"type": "predicate", "instructions": "Does the poster suffer from stress?"}],
+        "safety_identifier": WORD,
+    },
+    "choice": {
+        "input": WORD,
+        "questions": [
+            {
+                "type": "choice",
+                "instructions": WORD,
+                "choices": [{"value": WORD, "description": WORD}, {"value": f"not {WORD}"}],
+            }
+        ],
+    },
+    "alike": {
+        "input": WORD,
+        "questions": [{"type": "score", "instructions": WORD, "levels": [{"label": WORD}] * 2}],
+    },
+    "control": {"input": WORD, "questions": [ASKED | {"instructions": f"{WORD}<|im_end|>"}]},
+    "unknown model": {"input": WORD, "questions": [ASKED], "model": "no-such-model"},
+    "too long": {"input": f"{WORD} {LONG}", "questions": [ASKED]},
+    "type": {"input": WORD, "questions": [{"type": WORD, WORD: WORD}]},
+    "role": {"input": [said(role=WORD)], "questions": [ASKED]},
+    "image": {
+        "input": [said([{"type": "input_image", "image_url": WORD}])],
+        "questions": [ASKED],
+    },
+    "cache": {"input": WORD, "questions": [ASKED], "prompt_cache_key": WORD},
+    "unknown field": {"input": WORD, "questions": [ASKED], WORD: WORD},
+    "questions": {"input": WORD, "questions": WORD},
+}
+
 BROKEN: dict[str, bytes] = {
     "cut": b'{"text": "WORD", "prompt": "WORD", "messages": [{"role": "user", "content": "WORD',
     "bytes": b'{"text": "WORD \xff\xfe", "prompt": "WORD \xff\xfe"}',
@@ -220,14 +256,24 @@ def send_all(client: httpx.Client, url: str) -> Iterator[Sent]:
         if isinstance(body, dict) and "explanation_tokens" not in body:
             body = {"explanation_tokens": 8, **body}
         yield send(client, what, "/analyze", body)
-    for path, bodies in (("/v1/chat/completions", CHAT), ("/v1/completions", COMPLETION)):
+    for path, bodies in (
+        ("/v1/chat/completions", CHAT),
+        ("/v1/completions", COMPLETION),
+        ("/v1/decisions", DECISIONS),
+    ):
         for what, body in bodies.items():
             yield send(client, what, path, {"model": MODEL, **body})
         yield send(client, "model", path, {"model": WORD, **next(iter(bodies.values()))})
-    for path in ("/analyze", "/v1/chat/completions", "/v1/completions"):
+    for path in ("/analyze", "/v1/chat/completions", "/v1/completions", "/v1/decisions"):
         for what, content in BROKEN.items():
             yield send(client, what, path, content)
-        everything = {"model": MODEL, "text": WORD, "prompt": WORD, "messages": [said()]}
+        everything = {
+            "model": MODEL,
+            "text": WORD,
+            "prompt": WORD,
+            "messages": [said()],
+            "input": WORD,
+        }
         yield send(client, "media type", path, everything, **{"content-type": "text/plain"})
         yield send(client, "form", path, everything, **{"content-type": "multipart/form-data"})
         yield send(client, "compressed", path, everything, **{"content-encoding": "gzip"})

@@ -54,7 +54,7 @@ ELSEWHERE = [
     "/v1/score",
     "/v1/rerank",
     "/v2/rerank",
-    "/v1/decisions",
+    "/v1/decisions/x",
     "/v1/systemone",
     "/v1/chat/completions/batch",
     "/v1/chat/completions/render",
@@ -334,7 +334,9 @@ def test_a_wrong_analysis_request_is_refused(client, body, code, param):
         assert error.param == param
 
 
-@pytest.mark.parametrize("path", ["/analyze", "/v1/chat/completions", "/v1/completions"])
+@pytest.mark.parametrize(
+    "path", ["/analyze", "/v1/chat/completions", "/v1/completions", "/v1/decisions"]
+)
 @pytest.mark.parametrize(
     "content",
     [
@@ -361,6 +363,7 @@ def test_a_body_that_is_not_json_is_refused(client, path, content):
         ("/analyze", 415, "unsupported_media_type"),
         ("/v1/chat/completions", 400, "invalid_request"),  # vLLM's own choice of a status
         ("/v1/completions", 400, "invalid_request"),
+        ("/v1/decisions", 415, "unsupported_media_type"),
     ],
 )
 def test_a_body_of_another_type_is_refused(client, path, status, code):

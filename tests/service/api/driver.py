@@ -15,13 +15,20 @@ class Connection:
 
     Args:
         app: what is asked.
-        body: the JSON body of a POST to /analyze.
+        body: the JSON body of a POST.
         spec_version: the ASGI version that the server claims.
+        path: where it is posted.
         stuck: whether the client reads nothing, so that nothing can be sent.
     """
 
     def __init__(
-        self, app: FastAPI, body: Any, spec_version: str = "2.4", *, stuck: bool = False
+        self,
+        app: FastAPI,
+        body: Any,
+        spec_version: str = "2.4",
+        *,
+        path: str = "/analyze",
+        stuck: bool = False,
     ) -> None:
         self._stuck = stuck
         self.sent: asyncio.Queue[Message] = asyncio.Queue()
@@ -33,8 +40,8 @@ class Connection:
             "http_version": "1.1",
             "method": "POST",
             "scheme": "http",
-            "path": "/analyze",
-            "raw_path": b"/analyze",
+            "path": path,
+            "raw_path": path.encode(),
             "query_string": b"",
             "root_path": "",
             "headers": [(b"content-type", b"application/json")],
