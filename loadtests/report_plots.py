@@ -52,14 +52,15 @@ class Bars:
 
 
 _RATE = "requests_per_second"
-_LATENCIES = MappingProxyType(
+_FIRSTS = MappingProxyType(
     {
-        "first label, p50": "first_label.p50",
-        "first label, p95": "first_label.p95",
-        "answer, p50": "total.p50",
-        "answer, p95": "total.p95",
+        "label, p50": "first_label.p50",
+        "label, p95": "first_label.p95",
+        "token, p50": "first_token.p50",
+        "token, p95": "first_token.p95",
     }
 )
+_TOTALS = MappingProxyType({"p50": "total.p50", "p95": "total.p95", "p99": "total.p99"})
 
 PLOTS: Mapping[str, tuple[Lines | Bars, ...]] = MappingProxyType(
     {
@@ -88,7 +89,20 @@ PLOTS: Mapping[str, tuple[Lines | Bars, ...]] = MappingProxyType(
                 {"ours": _RATE},
                 logarithmic=True,
             ),
-            Lines("Latency by open requests", "open requests", "ms", _LATENCIES, logarithmic=True),
+            Lines(
+                "First label and first token by open requests",
+                "open requests",
+                "ms",
+                _FIRSTS,
+                logarithmic=True,
+            ),
+            Lines(
+                "Whole answer by open requests",
+                "open requests",
+                "ms",
+                _TOTALS,
+                logarithmic=True,
+            ),
         ),
         "growth": (
             Lines(
@@ -110,10 +124,18 @@ PLOTS: Mapping[str, tuple[Lines | Bars, ...]] = MappingProxyType(
         ),
         "latency": (
             Lines(
-                "Latency by offered load",
+                "First label and first token by offered load",
                 "requests a second",
                 "ms",
-                _LATENCIES,
+                _FIRSTS,
+                x="offered",
+                only="%",
+            ),
+            Lines(
+                "Whole answer by offered load",
+                "requests a second",
+                "ms",
+                _TOTALS,
                 x="offered",
                 only="%",
             ),

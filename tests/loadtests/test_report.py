@@ -48,8 +48,8 @@ def test_the_page_shows_every_goal_and_measurement() -> None:
     page = to_html(document(measured, outcomes, FACTS))
     assert "explained.chat" in page
     assert "1 of 14 are met." in page
-    # Bars of the ways, two of latency, memory.
-    assert page.count("<svg") == 4
+    # Bars of the ways, three of latency, memory.
+    assert page.count("<svg") == 5
     assert "100000: not measured: left out for its time." in page
     assert "1,024" in page
     assert "http://" not in page.replace("http://www.w3.org", "")
