@@ -11,7 +11,10 @@ A *flip* is a read whose likeliest label differs. The engine's products are summ
 depends on the batch, so probabilities differ a little; a label flips only where the two likeliest
 were nearly tied, and the margins of the flips are shown so that this can be seen.
 
-    python -m loadtests.determinism --posts 80 --json determinism.json
+    python -m loadtests.determinism --posts 80 --json determinism.json [-- --dtype float32]
+
+What stands behind `--` are options of vLLM's engine. Throughput is measured on the same engine, so
+that engines with fewer flips, or none, show what that costs.
 """
 
 from __future__ import annotations
@@ -44,6 +47,7 @@ _READ_ONLY = Options(explain=Explain.NEVER)
 _EXPLAINERS = 4
 # Lengths differ, so that explanations end, and others begin, all the time.
 _EXPLANATION_TOKENS = (8, 64)
+_EXPLAINED = 16
 _EVERY = 150
 
 
@@ -231,10 +235,48 @@ def _counted(name: str, items: Sequence[Case]) -> Iterator[Case]:
 
 
 @dataclass(frozen=True, slots=True)
+class Throughput:
+    """What the engine does at its busiest.
+
+    Attributes:
+        posts_per_second: all questions on each post, labels only, all posts at once.
+        tokens_per_second: of explanations, one on each of up to 16 posts, all at once.
+    """
+
+    posts_per_second: float
+    tokens_per_second: float
+
+
+async def throughput(bench: Bench, posts: Sequence[str]) -> Throughput:
+    """Measure it, with an empty cache."""
+    questions = tuple(QUESTIONS.values())
+    await bench.forget()
+    started = time.perf_counter()
+    await asyncio.gather(
+        *(
+            bench.analyzer.analyze(post, questions, _READ_ONLY, f"labels-{number}")
+            for number, post in enumerate(posts)
+        )
+    )
+    between = time.perf_counter()
+    explained = Options(explain=Explain.ALWAYS, explanation_tokens=_EXPLANATION_TOKENS[1])
+    done = await asyncio.gather(
+        *(
+            bench.analyzer.analyze(post, questions[:1], explained, f"texts-{number}")
+            for number, post in enumerate(posts[:_EXPLAINED])
+        )
+    )
+    ended = time.perf_counter()
+    tokens = sum(one.usage.completion_tokens for one in done)
+    return Throughput(len(posts) / (between - started), tokens / (ended - between))
+
+
+@dataclass(frozen=True, slots=True)
 class Result:
     """A comparison and how it came about; seconds are wall clock."""
 
     comparison: Comparison
+    throughput: Throughput
     posts: int
     concurrency: int
     seconds_alone: float
@@ -259,6 +301,8 @@ def table(result: Result) -> Table:
     shown.add_row("mean probability difference", f"{found.mean_difference:.6f}")
     shown.add_row("smallest margin of all reads", f"{found.smallest_margin:.6f}")
     shown.add_row("margins of the flips", margins or "none")
+    shown.add_row("all questions, posts/s", f"{result.throughput.posts_per_second:.2f}")
+    shown.add_row("explanations, tokens/s", f"{result.throughput.tokens_per_second:.0f}")
     return shown
 
 
@@ -281,6 +325,7 @@ def to_json(result: Result) -> dict[str, Any]:
         "largest_difference": found.largest_difference,
         "mean_difference": found.mean_difference,
         "smallest_margin": found.smallest_margin,
+        "throughput": asdict(result.throughput),
     }
 
 
@@ -294,6 +339,7 @@ async def _run(model: str, options: Sequence[str], number: int, concurrency: int
         ended = time.perf_counter()
         return Result(
             comparison=compare(alone, crowded),
+            throughput=await throughput(bench, posts),
             posts=len(posts),
             concurrency=concurrency,
             seconds_alone=between - started,
@@ -308,17 +354,16 @@ def main(
     ] = 80,
     concurrency: Annotated[int, typer.Option(min=4, help="Requests at a time, crowded.")] = 64,
     model: Annotated[str, typer.Option(help="`embedded`, a directory or a hub id.")] = "embedded",
-    dtype: Annotated[
-        str | None, typer.Option(help="The engine's dtype: bfloat16, float32 …; else its default.")
+    options: Annotated[
+        list[str] | None, typer.Argument(help="Options of vLLM's engine, after `--`.")
     ] = None,
     json_file: Annotated[
         Path | None, typer.Option("--json", help="Also write the result to this file.")
     ] = None,
 ) -> None:
     """Measure how often a label changes between running alone and among concurrent requests."""
-    options = [] if dtype is None else ["--dtype", dtype]
     with failures_reported():
-        result = asyncio.run(_run(model, options, posts, concurrency))
+        result = asyncio.run(_run(model, options or [], posts, concurrency))
         output().print(table(result))
         if json_file is not None:
             json_file.write_text(json.dumps(to_json(result), indent=2) + "\n")

@@ -1,14 +1,15 @@
-"""What a benchmark runs on: both servers, the rivals in this process, and posts for all of them.
+"""What a benchmark runs on: the servers, and posts for all of them.
 
-All are loaded before anything is measured and stay so to the end, each idle while another works:
-what is compared was measured in one run, in turns, on one machine.
+A server is started when a measurement first asks for it and stays to the end, idle while another
+works: what is compared is measured in one run, in turns, on one machine. What is measured before
+any is started has the machine to itself.
 """
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
@@ -18,49 +19,92 @@ from loadtests import servers
 from loadtests.clients import Ask, Client, session
 from loadtests.drive import closed_loop
 from loadtests.latency import Summary, summarise
+from loadtests.llama_cpp_server import llama_cpp
 from loadtests.needed import Shape
+from loadtests.servers import Running
 from loadtests.workload import Count
 from service.cli.terminal import notice
-from service.models import resolve_model
+from service.models import ResolvedModel, resolve_model
 
 DEVELOPMENT = {"VLLM_SERVER_DEV_MODE": "1"}
 """Lets a server's prefix cache be emptied over HTTP; nobody else reaches the port."""
 
 
-@dataclass(frozen=True, slots=True)
 class Field:
     """Everything that is measured.
 
     Attributes:
-        ours: our server.
-        plain: vLLM's, on the same weights.
-        web: the client of both.
-        ours_name: what our server calls the model.
-        weights: the directory of the weights.
+        web: the client of all servers.
+        model: what is served.
+        weights: the directory of its weights.
+        folder: for logs and what is made of the weights.
         tokenizer: the model's.
         shape: the model's.
     """
 
-    ours: servers.Running
-    plain: servers.Running
-    web: aiohttp.ClientSession
-    ours_name: str
-    weights: Path
-    tokenizer: Any
-    shape: Shape
+    def __init__(
+        self,
+        web: aiohttp.ClientSession,
+        model: ResolvedModel,
+        asked: str,
+        folder: Path,
+        stack: AsyncExitStack,
+    ) -> None:
+        from transformers import AutoConfig, AutoTokenizer
+
+        self.web = web
+        self.model = model
+        self.weights = Path(model.path)
+        self.folder = folder
+        self.tokenizer: Any = AutoTokenizer.from_pretrained(model.path)
+        self.shape = Shape.of(AutoConfig.from_pretrained(model.path).to_dict())
+        self._asked = asked
+        self._stack = stack
+        self._started: dict[str, Running] = {}
 
     @property
     def count(self) -> Count:
         """Counts a text's tokens."""
         return lambda text: len(self.tokenizer(text, add_special_tokens=False)["input_ids"])
 
+    async def ours(self) -> Running:
+        """Our server.
+
+        Raises:
+            StartError: it did not start.
+        """
+        log = self.folder / "ours.log"
+        return await self._once("our server", servers.ours(self._asked, log, variables=DEVELOPMENT))
+
+    async def plain(self) -> Running:
+        """vLLM's, on the same weights.
+
+        Raises:
+            StartError: it did not start.
+        """
+        log = self.folder / "plain.log"
+        return await self._once(
+            "a plain vLLM server", servers.plain(self._asked, log, variables=DEVELOPMENT)
+        )
+
+    async def llama_cpp(self) -> Running:
+        """llama.cpp's, on the same weights.
+
+        Raises:
+            AbsentError: it is not installed.
+            StartError: it did not start.
+        """
+        return await self._once("a llama.cpp server", llama_cpp(self.model, self.folder))
+
     async def forget(self) -> None:
-        """Empty the prefix caches of both servers.
+        """Empty the prefix caches of vLLM's servers; that of llama.cpp holds one prompt.
 
         Raises:
             aiohttp.ClientError: a server does not answer.
         """
-        for server in (self.ours, self.plain):
+        for name, server in self._started.items():
+            if "llama.cpp" in name:
+                continue
             async with self.web.post(f"{server.url}/reset_prefix_cache") as response:
                 response.raise_for_status()
 
@@ -69,37 +113,29 @@ class Field:
         await self.forget()
         return summarise(await closed_loop(asks, client, concurrency))
 
+    async def _once(
+        self, name: str, server: contextlib.AbstractAsyncContextManager[Running]
+    ) -> Running:
+        if name not in self._started:
+            notice(f"Starting {name} …")
+            started = await self._stack.enter_async_context(server)
+            self._started[name] = started
+            notice(f"It started after {started.started_after:.0f} s.")
+        return self._started[name]
+
 
 @contextlib.asynccontextmanager
-async def open_field(model: str, logs: Path) -> AsyncIterator[Field]:
-    """Start both servers; they stop with the block.
+async def open_field(model: str, folder: Path) -> AsyncIterator[Field]:
+    """A field without servers yet; those that are started stop with the block.
 
     Args:
         model: a name that `service.models.resolve_model` takes.
-        logs: a folder for the servers' output.
+        folder: for the servers' output.
 
     Raises:
-        StartError: a server did not start.
         ModelError: there is no such model.
     """
-    from transformers import AutoConfig, AutoTokenizer
-
     resolved = resolve_model(model, announce=notice)
-    weights = Path(resolved.path)
-    async with contextlib.AsyncExitStack() as stack:
-        notice("Starting our server …")
-        ours = stack.enter_context(servers.ours(model, logs / "ours.log", variables=DEVELOPMENT))
-        notice(f"It started after {ours.started_after:.0f} s. Starting a plain vLLM server …")
-        plain = stack.enter_context(servers.plain(model, logs / "plain.log", variables=DEVELOPMENT))
-        notice(f"It started after {plain.started_after:.0f} s.")
+    async with AsyncExitStack() as stack:
         web = await stack.enter_async_context(session())
-        config = AutoConfig.from_pretrained(weights)
-        yield Field(
-            ours=ours,
-            plain=plain,
-            web=web,
-            ours_name=resolved.name,
-            weights=weights,
-            tokenizer=AutoTokenizer.from_pretrained(weights),
-            shape=Shape.of(config.to_dict()),
-        )
+        yield Field(web, resolved, model, folder, stack)

@@ -6,6 +6,8 @@ label read from its text.
 
 from __future__ import annotations
 
+import asyncio
+import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -30,6 +32,7 @@ class Generate:
         import torch
         from transformers import AutoModelForCausalLM, AutoTokenizer
 
+        torch.set_num_threads(len(os.sched_getaffinity(0)))
         device = "cuda" if torch.cuda.is_available() else "cpu"
         self._tokenizer: Any = AutoTokenizer.from_pretrained(weights, padding_side="left")
         if self._tokenizer.pad_token is None:
@@ -37,12 +40,13 @@ class Generate:
         model: Any = AutoModelForCausalLM.from_pretrained(weights, dtype=torch.bfloat16)
         self._model = model.to(device).eval()
 
-    def ask(self, asks: Sequence[Ask]) -> list[Sample]:
+    async def ask(self, asks: Sequence[Ask]) -> list[Sample]:
         """Answer all, batch by batch, in the order given."""
         begun = time.perf_counter()
         samples: list[Sample] = []
         for start in range(0, len(asks), BATCH):
             batch = asks[start : start + BATCH]
+            await asyncio.sleep(0)  # where an interrupt is heard
             sent = time.perf_counter()
             written = self._written(batch)
             end = time.perf_counter()

@@ -12,7 +12,8 @@ from loadtests.clients import Analyze, Ask, Chat
 from loadtests.drive import Answered, closed_loop, open_loop
 from loadtests.field import Field
 from loadtests.latency import summarise
-from loadtests.measures import ALL, Measured, Size
+from loadtests.measured import Measured, Size
+from loadtests.measures import ALL
 from loadtests.servers import PLAIN_NAME, running
 from loadtests.workload import mixed
 from service.analysis.types import Explain, Options
@@ -43,9 +44,10 @@ class InProcess:
 async def throughput(bench: Field, size: Size, model: str) -> Measured:
     """Labels by `/analyze` against the engine in process, chat completions against vLLM's."""
     found = Measured("http")
-    over_http = Analyze(bench.web, bench.ours.url)
-    ours = Chat(bench.web, bench.ours.url, bench.ours_name)
-    plain = Chat(bench.web, bench.plain.url, PLAIN_NAME)
+    url = (await bench.ours()).url
+    over_http = Analyze(bench.web, url)
+    ours = Chat(bench.web, url, bench.model.name)
+    plain = Chat(bench.web, (await bench.plain()).url, PLAIN_NAME)
     async with open_bench(model) as engine:
         in_process = InProcess(engine)
         for number in range(max(size.rounds, 2)):
@@ -75,7 +77,7 @@ async def overhead(bench: Field, logs: Path) -> Measured:
     asks = [Ask(item.post, ALL[:1], explained=False) for item in items]
     number = round(OVERHEAD_RATE * _OVERHEAD_SECONDS)
     work = [asks[place % len(asks)] for place in range(number)]
-    with running(command, logs / "fake.log", {}, ready="/livez") as server:
+    async with running(command, logs / "fake.log", {}, ready="/livez") as server:
         client = Analyze(bench.web, server.url)
         await closed_loop(work[:400], client, 4)
         await asyncio.sleep(0.5)

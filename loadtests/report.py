@@ -2,65 +2,81 @@
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Mapping, Sequence
-from functools import partial
 from typing import Any
 
 from loadtests.goals import GOALS, Outcome
-from loadtests.measures import Measured
-from training.evaluate.document import NOT_MEASURED, Document, Plot, Section, Table
-from training.evaluate.plots import lines
+from loadtests.measured import Measured
+from loadtests.report_plots import median, plots_of
+from training.evaluate.document import NOT_MEASURED, Document, Section, Table
 
 NOTICE = (
     "Speed of software that reads labels in texts, on one machine. Nothing here is about a person; "
     "the texts were written for this measurement."
 )
 
-_ABOUT: Mapping[str, tuple[str, str]] = {
+ABOUT: Mapping[str, tuple[str, str]] = {
+    "start": (
+        "From start to ready",
+        "`mentalllama serve` until it would answer. first: with whatever caches there were; again: "
+        "with all of them filled.",
+    ),
+    "stability": (
+        "Labels alone and in company",
+        "Every question on every post, read alone and among 64 requests, of which a quarter "
+        "explain, and throughput, by engine. one at a time: --max-num-seqs 1.",
+    ),
+    "overhead": ("Our own overhead", "/analyze on an engine that answers at once."),
     "explained": (
         "Label and explanation, one question a post",
         "ours: /analyze. chat: a plain vLLM server's chat completions, the label parsed from the "
-        "text. transformers: generate in left-padded batches of 8.",
+        "text. llama.cpp: chat completions of llama-cpp-python's server on the same weights as "
+        "GGUF, one at a time, as it works. transformers: generate in left-padded batches of 8.",
     ),
     "labels": (
         "All questions on a post, labels only",
-        "ours: /analyze, the post computed once. chat: a completion for each question, up to its "
-        "answer sentence. reads: one token for each question, with its log-probabilities. The "
-        "limit: operations that the work needs over the measured bf16 ceiling, when a post is "
-        "computed once (shared) and when it is computed for each question (single).",
+        "ours: /analyze, the post computed once. chat, llama.cpp: a completion for each question, "
+        "up to its answer sentence. reads: one token for each question, with its "
+        "log-probabilities. encoder: MiniLM with a head for each question, one pass a batch; the "
+        "heads are untrained, which the time does not depend on; on paper: as many operations a "
+        "second on BERT-base's shape. The limit: operations that the work needs over the measured "
+        "bf16 ceiling, when a post is computed once (shared) and when it is computed for each "
+        "question (single).",
     ),
     "questions": ("Questions on a post of 300 tokens", "How cost grows with them."),
     "lengths": ("Length of a post in tokens", "All questions on each."),
     "explanation_share": ("Percent of the posts that are explained", "One question a post."),
     "concurrency": ("Requests open at once", "Label and explanation, as a stream."),
-    "growth": ("Number of posts", "Labels, one question a post; memory of the server."),
+    "growth": (
+        "Number of posts",
+        "Labels, one question on posts of 40 tokens; memory of all the server's processes.",
+    ),
     "latency": (
         "Latency under load",
-        "One at a time; as many as fit (saturated); Poisson arrivals at shares of that rate. "
-        "Times from when a request was due. Goodput: answers a second within twice the unloaded "
-        "95th percentiles of first label and whole answer.",
+        "One at a time (alone); as many as fit (saturated); Poisson arrivals at shares of that "
+        "rate. Times from when a request was due. The objective: five times the 95th percentiles "
+        "of first label and whole answer alone. Goodput: answers a second that kept it. The knee: "
+        "the rate up to which nine in ten keep it.",
     ),
     "http": (
         "What HTTP costs",
         "http: /analyze. in_process: the same reads by an Analyzer in the benchmark's process. "
         "chat_ours, chat_plain: chat completions by our server and by plain vLLM.",
     ),
-    "overhead": ("Our own overhead", "/analyze on an engine that answers at once."),
     "limits": (
         "The machine's limit",
         "Prefill of long posts against the measured bf16 matrix ceiling; decoding of one stream "
         "against the measured reading bandwidth.",
     ),
+    "paper": (
+        "On paper: Llama-2-7B on one H100",
+        "Not measured. A step takes max(operations / 989.4 TFLOP/s, bytes / 3.35 TB/s), ceilings "
+        "of NVIDIA's data sheet for the H100 SXM5; a step reads each weight once and each "
+        "request's keys and values. Bounds from above, for the same measurements on such a machine "
+        "to confirm or refute.",
+    ),
 }
-
-_X_AXES: Mapping[str, tuple[str, str, str, bool]] = {
-    "questions": ("questions", "requests_per_second", "posts a second", False),
-    "lengths": ("tokens", "requests_per_second", "posts a second", True),
-    "explanation_share": ("% explained", "requests_per_second", "posts a second", False),
-    "concurrency": ("open requests", "requests_per_second", "posts a second", True),
-    "growth": ("posts", "requests_per_second", "posts a second", True),
-}
+"""By measurement: its heading, and what its rows are."""
 
 
 def to_json(
@@ -72,6 +88,7 @@ def to_json(
         **facts,
         "goals": [outcome.to_json() for outcome in outcomes],
         "measurements": {one.name: one.rows for one in measured},
+        "not_measured": {one.name: one.absent for one in measured if one.absent},
     }
 
 
@@ -79,7 +96,7 @@ def document(
     measured: Sequence[Measured], outcomes: Sequence[Outcome], facts: Mapping[str, Any]
 ) -> Document:
     """The page."""
-    said = "; ".join(f"{name}: {value}" for name, value in facts.items() if value)
+    said = "; ".join(f"{name}: {_fact(value)}" for name, value in facts.items() if value)
     met = sum(outcome.met for outcome in outcomes)
     return Document(
         title="Benchmark of the service",
@@ -94,6 +111,12 @@ def document(
             *(_section(one) for one in measured),
         ),
     )
+
+
+def _fact(value: object) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {one}" for name, one in value.items())
+    return str(value)
 
 
 def goal_table(outcomes: Sequence[Outcome]) -> Table:
@@ -114,14 +137,17 @@ def goal_table(outcomes: Sequence[Outcome]) -> Table:
 
 
 def _section(one: Measured) -> Section:
-    title, about = _ABOUT.get(one.name, (one.name, ""))
-    plots = [plot] if (plot := _plot(one)) else []
-    return Section(one.name, title, (about,), (_table(one),), tuple(plots))
+    title, about = ABOUT[one.name]
+    lacking = tuple(f"{way}: not measured: {why}." for way, why in one.absent.items())
+    table = _table(one)
+    return Section(one.name, title, (about, *lacking), (table,), plots_of(one, table))
 
 
 def _table(one: Measured) -> Table:
     """A row a way: the median over its rounds."""
-    rows = tuple((way, *(_cell(rounds, name) for name in _COLUMNS)) for way, rounds in _ways(one))
+    rows = tuple(
+        (way, *(_cell(rounds, name) for name in _COLUMNS)) for way, rounds in one.rows.items()
+    )
     kept = [
         place
         for place in range(len(_COLUMNS))
@@ -139,18 +165,31 @@ _COLUMNS: Mapping[str, str] = {
     "requests": "Requests",
     "errors": "Errors",
     "requests_per_second": "Requests/s",
+    "posts_per_second": "Posts/s",
+    "posts_per_second_unshared": "Posts/s, unshared",
+    "questions_over_one": "All questions over one, times",
     "tokens_per_second": "Tokens/s",
     "offered": "Offered/s",
     "goodput": "Goodput/s",
+    "attained": "Kept, %",
     "first_label.p50": "First label, ms, median",
     "first_label.p95": "95%",
     "first_token.p50": "First token, ms, median",
+    "first_token.p95": "95%",
     "total.p50": "Answer, ms, median",
     "total.p95": "95%",
     "total.p99": "99%",
     "limit_shared": "Of the limit, shared, %",
     "limit_single": "Of the limit, single, %",
+    "seconds_per_post": "ms a post",
     "resident_bytes": "Memory, MiB",
+    "start_seconds": "Seconds to ready",
+    "reads": "Reads",
+    "flips": "Flips",
+    "largest_difference": "Largest difference",
+    "share": "Of the limit, %",
+    "step_milliseconds": "ms a step",
+    "explained_per_second": "Explained/s",
     "seconds_per_token": "ms a token",
     "bf16": "bf16, GFLOP/s",
     "reading": "Reading, GB/s",
@@ -159,6 +198,9 @@ _COLUMNS: Mapping[str, str] = {
 _SCALES: Mapping[str, float] = {
     "limit_shared": 100,
     "limit_single": 100,
+    "attained": 100,
+    "share": 100,
+    "seconds_per_post": 1000,
     "resident_bytes": 2**-20,
     "seconds_per_token": 1000,
     "bf16": 1e-9,
@@ -167,46 +209,9 @@ _SCALES: Mapping[str, float] = {
 }
 
 
-def _ways(one: Measured) -> list[tuple[str, list[dict[str, Any]]]]:
-    return list(one.rows.items())
-
-
 def _cell(rounds: Sequence[Mapping[str, Any]], name: str) -> str:
-    value = _median(rounds, name)
+    value = median(rounds, name)
     if value is None:
         return NOT_MEASURED
     value *= _SCALES.get(name, 1)
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
-
-
-def _median(rounds: Sequence[Mapping[str, Any]], name: str) -> float | None:
-    outer, _, inner = name.partition(".")
-    found = [(row.get(outer) or {}).get(inner) if inner else row.get(outer) for row in rounds]
-    known = [float(value) for value in found if value is not None]
-    return statistics.median(known) if known else None
-
-
-def _plot(one: Measured) -> Plot | None:
-    if one.name == "latency":
-        return _latency_plot(one)
-    if one.name not in _X_AXES:
-        return None
-    across, figure, up, logarithmic = _X_AXES[one.name]
-    points = [(float(way), _median(rounds, figure) or 0.0) for way, rounds in _ways(one)]
-    title = f"{up} by {across}"
-    draw = partial(lines, title, {"ours": points}, across=across, up=up, logarithmic=logarithmic)
-    return Plot(title, draw, _table(one))
-
-
-def _latency_plot(one: Measured) -> Plot:
-    loaded = [rounds[0] for way, rounds in _ways(one) if way.endswith("%")]
-    series = {
-        f"{name}, {share}": [
-            (row["offered"], row[field][share]) for row in loaded if row.get(field)
-        ]
-        for name, field in (("first label", "first_label"), ("answer", "total"))
-        for share in ("p50", "p95")
-    }
-    title = "Latency by offered load"
-    draw = partial(lines, title, series, across="requests a second", up="ms")
-    return Plot(title, draw, _table(one))

@@ -7,6 +7,7 @@ it no better.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import signal
@@ -14,18 +15,18 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
 
+from loadtests.gguf_file import BARE_TEMPLATE
 from service.launch import MODEL_VARIABLE, PLUGIN, environment, runs_on_cpu
 from service.models import resolve_model
 
 START_SECONDS = 600.0
 PLAIN_NAME = "plain"
-_BARE_TEMPLATE = "{% for message in messages %}{{ message['content'] }}{% endfor %}"
 
 
 class StartError(Exception):
@@ -49,21 +50,21 @@ class Running:
     started_after: float
 
 
-@contextlib.contextmanager
-def ours(
+@contextlib.asynccontextmanager
+async def ours(
     model: str, log: Path, options: Sequence[str] = (), variables: Mapping[str, str] | None = None
-) -> Iterator[Running]:
+) -> AsyncIterator[Running]:
     """Run `mentalllama serve` until the block is left."""
     program = str(Path(sys.executable).with_name("mentalllama"))
     command = [program, "serve", model, *options]
-    with running(command, log, variables or {}, ready="/readyz") as server:
+    async with running(command, log, variables or {}, ready="/readyz") as server:
         yield server
 
 
-@contextlib.contextmanager
-def plain(
+@contextlib.asynccontextmanager
+async def plain(
     model: str, log: Path, options: Sequence[str] = (), variables: Mapping[str, str] | None = None
-) -> Iterator[Running]:
+) -> AsyncIterator[Running]:
     """Run vLLM's own server, none of our code in it, until the block is left."""
     resolved = resolve_model(model)
     all_variables = environment(resolved, os.environ, cpu=runs_on_cpu()) | dict(variables or {})
@@ -71,23 +72,23 @@ def plain(
     all_variables["VLLM_PLUGINS"] = ",".join(others)
     all_variables.pop(MODEL_VARIABLE, None)
     template = log.with_name("bare.jinja")
-    template.write_text(_BARE_TEMPLATE, encoding="utf-8")
+    template.write_text(BARE_TEMPLATE, encoding="utf-8")
     command = [sys.executable, "-P", "-m", "service.server", resolved.path]
     command += ["--served-model-name", PLAIN_NAME, "--host", "127.0.0.1"]
     command += ["--chat-template", str(template), *options]
-    with running(command, log, all_variables, ready="/health") as server:
+    async with running(command, log, all_variables, ready="/health") as server:
         yield server
 
 
-@contextlib.contextmanager
-def running(
+@contextlib.asynccontextmanager
+async def running(
     command: Sequence[str],
     log: Path,
     variables: Mapping[str, str],
     *,
     ready: str,
     seconds: float = START_SECONDS,
-) -> Iterator[Running]:
+) -> AsyncIterator[Running]:
     """Run a server on a free port until the block is left.
 
     Args:
@@ -110,7 +111,7 @@ def running(
                 raise StartError(f"the server ended with {process.returncode}:\n{_end(log)}")
             if time.monotonic() - begun > seconds:
                 raise StartError(f"the server was not ready in time:\n{_end(log)}")
-            time.sleep(0.5)
+            await asyncio.sleep(0.25)
         yield Running(url, log, process, time.monotonic() - begun)
     finally:
         stop(process)

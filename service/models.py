@@ -111,7 +111,7 @@ def embedded_model_path(model: str = EMBEDDED) -> Path:
             missing.
     """
     recipe = _Recipe.of(model)
-    with _gguf_file().open("rb") as file:
+    with gguf_file().open("rb") as file:
         digest = hashlib.file_digest(file, "sha256")
     adapter = fingerprint(recipe.adapter) if recipe.adapter else "none"
     digest.update(f"{embedded.RECIPE} {WORDING_VERSION} {adapter}".encode())
@@ -200,7 +200,7 @@ def build_embedded_model(
             f"The trained adapter (models/{embedded.NAME}) is not part of this installation: using "
             f"the untuned base, `{EMBEDDED_BASE}`, whose labels are poor."
         )
-    source = _gguf_file()
+    source = gguf_file()
     directory = directory.expanduser().absolute()
     try:
         directory.parent.mkdir(parents=True, exist_ok=True)
@@ -255,7 +255,12 @@ def resolve_model(name: str, *, announce: Announce | None = None) -> ResolvedMod
     )
 
 
-def _gguf_file() -> Path:
+def gguf_file() -> Path:
+    """The GGUF file that the embedded models are made from.
+
+    Raises:
+        ModelError: the package that holds it is not installed.
+    """
     # Importing the package would need its own dependencies; only the file beside it is wanted.
     spec = importlib.util.find_spec(_PACKAGE)
     for place in (spec.submodule_search_locations or []) if spec else []:

@@ -14,11 +14,13 @@ from loadtests.determinism import (
     Case,
     Read,
     Result,
+    Throughput,
     cases,
     compare,
     read_alone,
     read_crowded,
     table,
+    throughput,
     to_json,
     wilson,
 )
@@ -138,7 +140,24 @@ async def test_an_engine_that_minds_its_company_flips_labels() -> None:
     assert comparison.largest_difference > 0
 
 
-RESULT = Result(compare(ALONE, CROWDED), 2, 64, 1.5, 2.5, {"model": "tested", "dtype": "bfloat16"})
+async def test_throughput_asks_everything_at_once_with_an_empty_cache() -> None:
+    engine, client = CrowdedEngine(), FakeClient()
+    found = await throughput(fake_bench(engine, client), POSTS[:3])
+    assert client.emptied == 1
+    assert max(map(max, engine.company.values())) > len(QUESTIONS)
+    assert found.posts_per_second > 0
+    assert found.tokens_per_second > 0
+
+
+RESULT = Result(
+    comparison=compare(ALONE, CROWDED),
+    throughput=Throughput(posts_per_second=4.5, tokens_per_second=300.0),
+    posts=2,
+    concurrency=64,
+    seconds_alone=1.5,
+    seconds_crowded=2.5,
+    machine={"model": "tested", "dtype": "bfloat16"},
+)
 
 
 def test_the_table_names_the_flips_margins() -> None:
@@ -157,4 +176,5 @@ def test_the_file_holds_the_flips_and_the_machine() -> None:
     assert (read["reads"], read["flip_rate"]) == (4, 0.25)
     assert (read["concurrency"], read["explaining"]) == (64, 16)
     assert read["flips"][0]["question"] == "stress"
+    assert read["throughput"] == {"posts_per_second": 4.5, "tokens_per_second": 300.0}
     assert read["flip_rate_interval_95"] == pytest.approx(wilson(1, 4))

@@ -87,7 +87,7 @@ def no_adapter(monkeypatch) -> None:
 @pytest.fixture
 def conversion(monkeypatch, tmp_path, adapter):
     (tmp_path / "model.gguf").write_bytes(b"GGUF")
-    monkeypatch.setattr(models, "_gguf_file", lambda: tmp_path / "model.gguf")
+    monkeypatch.setattr(models, "gguf_file", lambda: tmp_path / "model.gguf")
     fake = Conversion()
     monkeypatch.setattr(models, "_run_conversion", fake)
     return fake
@@ -133,7 +133,7 @@ class TestEmbeddedModelPath:
         first = models.embedded_model_path()
         monkeypatch.setattr(embedded, "RECIPE", "another")
         second = models.embedded_model_path()
-        models._gguf_file().write_bytes(b"GGUF, other weights")
+        models.gguf_file().write_bytes(b"GGUF, other weights")
         assert len({first, second, models.embedded_model_path()}) == 3
 
     @pytest.mark.parametrize("name", FILES)
@@ -278,7 +278,7 @@ class TestConversionProgram:
     @pytest.fixture
     def program(self, tmp_path, monkeypatch, adapter):
         (tmp_path / "model.gguf").write_bytes(b"GGUF")
-        monkeypatch.setattr(models, "_gguf_file", lambda: tmp_path / "model.gguf")
+        monkeypatch.setattr(models, "gguf_file", lambda: tmp_path / "model.gguf")
 
         def become(script: str) -> None:
             path = tmp_path / "python"
@@ -314,7 +314,7 @@ class TestConversionProgram:
     ):
         """By the real program, before it reads any weights."""
         (tmp_path / "model.gguf").write_bytes(b"GGUF")
-        monkeypatch.setattr(models, "_gguf_file", lambda: tmp_path / "model.gguf")
+        monkeypatch.setattr(models, "gguf_file", lambda: tmp_path / "model.gguf")
         with (adapter / "adapter_model.safetensors").open("ab") as file:
             file.write(b"!")
         with pytest.raises(ModelError, match=r"damaged.*safetensors.*embedded-base"):

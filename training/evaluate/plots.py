@@ -72,6 +72,29 @@ def bars(title: str, figures: Mapping[str, Mapping[str, Figure]]) -> str:
     return _svg(drawing, title)
 
 
+def amounts(title: str, values: Mapping[str, float], *, across: str) -> str:
+    """Draw a horizontal bar for each amount, with its number.
+
+    Args:
+        title: read out in place of the drawing.
+        values: name of a bar to its amount.
+        across: what the axis shows, with its unit; it begins at 0.
+    """
+    drawing = _drawing(5.6, 0.9 + 0.32 * len(values))
+    axes = drawing.subplots()
+    names = list(values)
+    axes.barh(range(len(names)), list(values.values()), color=_SERIES[0], alpha=0.75)
+    for place, value in enumerate(values.values()):
+        axes.text(value, place, f" {value:.3g}", va="center", color=_INK, fontsize=8)
+    axes.set_yticks(range(len(names)), names)
+    axes.invert_yaxis()
+    axes.set_xlim(0, 1.15 * max(values.values(), default=1.0))
+    axes.set_xlabel(across)
+    axes.grid(axis="x", color=_MUTED, linewidth=0.3)
+    axes.set_axisbelow(True)
+    return _svg(drawing, title)
+
+
 def reliability(title: str, series: Mapping[str, Sequence[ReliabilityBin]]) -> str:
     """Draw accuracy against the top label's probability, above how many rows lie where.
 

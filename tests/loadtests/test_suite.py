@@ -1,0 +1,67 @@
+"""The suite: what is left when a measurement fails or a person interrupts."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from loadtests import suite
+from loadtests.ceilings import Ceilings
+from loadtests.measured import QUICK, Measured
+
+
+@pytest.fixture(autouse=True)
+def without_a_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    @contextlib.asynccontextmanager
+    async def nothing(model: str, folder: Path) -> AsyncIterator[None]:
+        yield None
+
+    monkeypatch.setattr(suite, "open_field", nothing)
+    monkeypatch.setattr(
+        suite, "measure_ceilings", lambda: Ceilings(1e12, 1e12, 1e10, 1e10, "cpu", 2)
+    )
+
+    async def good(_: Any) -> Measured:
+        found = Measured("start")
+        found.add("again", {"start_seconds": 20.0})
+        found.goals["start.ready"] = (20.0, "tested")
+        return found
+
+    async def bad(_: Any) -> Measured:
+        raise ValueError("what a post said")
+
+    async def stopped(_: Any) -> Measured:
+        raise asyncio.CancelledError
+
+    monkeypatch.setattr(suite, "NAMES", {"good": good, "bad": bad, "stopped": stopped})
+
+
+def results(folder: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((folder / suite.RESULTS_FILE).read_text())
+    return found
+
+
+async def test_a_failure_is_told_by_its_kind_and_the_others_go_on(tmp_path: Path) -> None:
+    report = await suite.run("embedded", QUICK, ["bad", "good"], tmp_path, True)
+    assert report.failed == {"bad": "ValueError"}
+    found = results(tmp_path)
+    assert (found["failed"], found["version"]) == ({"bad": "ValueError"}, "quick")
+    assert found["measurements"] == {"start": {"again": [{"start_seconds": 20.0}]}}
+    assert [goal["id"] for goal in found["goals"] if goal["met"]] == ["start.ready"]
+    assert all({"id", "target", "value", "met", "note"} <= goal.keys() for goal in found["goals"])
+    page = (tmp_path / suite.PAGE_FILE).read_text()
+    assert "failed: bad ValueError" in page
+    assert "what a post said" not in page + json.dumps(found)
+
+
+async def test_what_was_measured_before_an_interrupt_is_there(tmp_path: Path) -> None:
+    with pytest.raises(asyncio.CancelledError):
+        await suite.run("embedded", QUICK, ["good", "stopped", "bad"], tmp_path, True)
+    assert results(tmp_path)["measurements"].keys() == {"start"}
+    assert (tmp_path / suite.PAGE_FILE).is_file()
