@@ -2,8 +2,8 @@
 
 The gate counts requests (`service.gate.observe`) and refusals, each by its error's code
 (`service.gate.shape`), and measures what waits (`service.gate.admission`); the HTTP layer hands
-every finished analysis to `observe_analysis`. Label values come from closed sets: routes, outcomes, codes, ids of tasks,
-questions and labels; never from a request.
+every finished analysis to `observe_analysis`. Label values come from closed sets: routes, outcomes,
+codes, priorities, ids of tasks, questions and labels; never from a request.
 
 The phase `queue` is the longest wait of a post's label reads in the engine's queue; all of vLLM's
 requests are in its own `vllm:request_queue_time_seconds`, and `vllm:num_requests_waiting` says how

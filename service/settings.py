@@ -130,12 +130,12 @@ class Settings(BaseSettings):
         ),
     )
     max_queued_tokens: int = Field(
-        default=524_288,
+        default=4_194_304,
         ge=1,
         description="Most work that waits for the engine, in weighted tokens; more is refused.",
     )
     max_wait_seconds: float = Field(
-        default=60.0,
+        default=300.0,
         gt=0,
         description=(
             "Longest that a request waits to be started. What would wait longer, at the measured "

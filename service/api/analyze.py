@@ -14,7 +14,6 @@ from fastapi import APIRouter, Request, Response
 
 from service.analysis.types import Analysis, ExplanationDelta, Labelled
 from service.api.body import read_body
-from service.api.disconnect import ClientGoneError, unless_gone
 from service.api.events import (
     KEEP_ALIVE,
     ErrorEvent,
@@ -28,6 +27,7 @@ from service.api.schemas import AnalyzeResponse, Answer, Error
 from service.api.state import ServiceState, ready_state
 from service.api.work import Outcome, TextEvent, Work, analyze_all, plan, stream_all
 from service.errors import ServiceError
+from service.gate.disconnect import ClientGoneError, unless_gone
 from service.gate.shape import mark_final, request_id_of
 from service.metrics import REJECTIONS
 

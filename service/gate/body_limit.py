@@ -1,8 +1,8 @@
 """Refuses a request body beyond the limit, at its announced length or as soon as it grows over it.
 
-The limit is the deployment's, or the caller's where that is lower. A body within the limit is held here until it is complete and handed on whole: every route of the
-list reads its body whole anyway, and so the app never starts on a request that is going to be
-refused.
+The limit is the deployment's, or the caller's where that is lower. A body within it is held here
+until it is complete and handed on whole: every route of the list reads its body whole anyway, and
+so the app never starts on a request that is going to be refused.
 """
 
 from __future__ import annotations

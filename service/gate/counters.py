@@ -79,8 +79,11 @@ class Counters:
         self._clock = clock
         self._memory = SlidingWindowCounterRateLimiter(MemoryStorage())
         self._here: Counter[str] = Counter()
-        self._store = None if redis_url is None else _redis(redis_url)
-        self._shared = None if self._store is None else SlidingWindowCounterRateLimiter(self._store)
+        store = None if redis_url is None else _redis(redis_url)
+        self._shared = None if store is None else SlidingWindowCounterRateLimiter(store)
+        # The client of the package redis, which has no types that could be said briefly.
+        bridge: Any = None if store is None else store.bridge
+        self._client: Any = None if bridge is None else bridge.get_connection()
         self._redis_from = -math.inf
 
     async def count(
@@ -112,40 +115,27 @@ class Counters:
     @asynccontextmanager
     async def place(self, caller: str, amount: int) -> AsyncIterator[bool]:
         """Hold one of a caller's `amount` places; gives whether there was one."""
-        member = uuid.uuid4().hex
-        held = False
+        client, key, member = self._client, f"{_KEYS}:places:{caller}", uuid.uuid4().hex
 
         async def take_here() -> bool:
             return self._here[caller] < amount
 
-        if self._store is None:
-            free = await take_here()
-        else:
-            client: Any = self._store.bridge.get_connection()
-            key = f"{_KEYS}:places:{caller}"
+        async def take() -> bool:
+            return bool(await client.eval(_TAKE_PLACE, 1, key, amount, member, _LEASE_SECONDS))
 
-            async def take() -> bool:
-                return bool(
-                    await client.eval(_TAKE_PLACE, 1, key, amount, member, _LEASE_SECONDS)
-                )
-
-            async def leave() -> None:
-                await client.zrem(key, member)
-
-            free = await self._in_redis(take, take_here)
-            held = free
+        free = await (take_here() if client is None else self._in_redis(take, take_here))
         if not free:
             yield False
             return
-        self._here[caller] += 1
+        self._here[caller] += 1  # also where Redis counts: it may cease to
         try:
             yield True
         finally:
             self._here[caller] -= 1
             if not self._here[caller]:
                 del self._here[caller]
-            if held:
-                await self._in_redis(leave, _nothing)
+            if client is not None:
+                await self._in_redis(lambda: client.zrem(key, member), _nothing)
 
     async def _in_redis(
         self, shared: Callable[[], Awaitable[T]], here: Callable[[], Awaitable[T]]
@@ -166,9 +156,8 @@ class Counters:
 
     async def aclose(self) -> None:
         """Give back the connections to Redis."""
-        if self._store is not None:
-            client: Any = self._store.bridge.get_connection()
-            await client.aclose()
+        if self._client is not None:
+            await self._client.aclose()
 
 
 async def _nothing() -> None:
