@@ -27,6 +27,7 @@ from service.api.schemas import AnalyzeResponse, Answer, Error
 from service.api.state import ServiceState, ready_state
 from service.api.work import Outcome, TextEvent, Work, analyze_all, plan, stream_all
 from service.errors import ServiceError
+from service.gate.caller import caller_of
 from service.gate.disconnect import ClientGoneError, unless_gone
 from service.gate.shape import mark_final, request_id_of
 from service.metrics import REJECTIONS
@@ -48,6 +49,7 @@ async def analyze(request: Request) -> Response:
         analysis_id=f"analysis-{uuid.uuid4().hex}",
         request_id=request_id_of(request.scope),
         manifest=state.analyzer.manifest,
+        cache_salt=caller_of(request.scope).cache_salt,
     )
     try:
         if body.stream:

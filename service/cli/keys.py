@@ -42,8 +42,8 @@ def create(
     scope: Annotated[
         list[str],
         typer.Option(
-            help="What the key is for: `analyze`, `openai`, `metrics`, or `admin` for all of it. May "
-            "be given several times."
+            help="What the key is for: `analyze`, `openai`, `metrics`, or `admin` for all of it. "
+            "May be given several times."
         ),
     ],
     file: Annotated[
