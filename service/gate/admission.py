@@ -41,6 +41,7 @@ _MEASURE_SECONDS = 5.0
 _RATE_WEIGHT = 0.3  # of the newest measurement
 _CORRECTION_WEIGHT = 0.1  # of the newest request
 _CORRECTIONS = (0.02, 4.0)
+_MARGIN = 1.25  # a rate is a mean: half of what it predicts exactly comes later
 _LONGEST_RETRY_SECONDS = 60
 _UNMEASURED_RETRY_SECONDS = 5
 
@@ -273,12 +274,12 @@ class Admission:
         if self._queued + ticket.weight > self._max_queued or wait > self._max_wait:
             raise self._overloaded(wait)
         # Everything before it has to be worked off, and itself: the engine shares its time.
-        if rate and deadline is not None and now + before / rate > deadline:
-            seconds = math.ceil(before / rate)
+        needed = _MARGIN * before / rate if rate else 0.0
+        if deadline is not None and now + needed > deadline:
             raise DeadlineUnreachableError(
-                f"At the rate of the moment the answer would take about {seconds} s, which is past "
-                "the request's deadline. Try again later, or allow more time.",
-                retry_after=self._retry_after(before / rate - (deadline - now)),
+                f"At the rate of the moment the answer may take {math.ceil(needed)} s, which is "
+                "past the request's deadline. Try again later, or allow more time.",
+                retry_after=self._retry_after(now + needed - deadline),
             )
 
     def _start(self, ticket: Ticket) -> None:

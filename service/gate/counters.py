@@ -200,13 +200,13 @@ def _seconds_until(
         previous: events of the last full window, which count less and less.
         previous_left: seconds until they count no more.
         current: events of the window that runs.
-        current_left: seconds until it is full.
+        current_left: seconds until these count no more, a minute after the window is full.
         allowed: how many may still count.
     """
     if current <= allowed:
         # previous * (previous_left - t) / minute + current = allowed
         until = previous_left - (allowed - current) * _MINUTE / max(previous, 1)
     else:
-        # The window that runs becomes the last one: current * (minute - t) / minute = allowed
-        until = current_left + _MINUTE * (1 - allowed / current)
+        # The window that runs becomes the last one, and fades: current * left / minute = allowed
+        until = current_left - allowed * _MINUTE / current
     return max(1, math.ceil(until))
