@@ -38,6 +38,7 @@ from service.metrics import (
 _HORIZON_SECONDS = 30.0
 _LEAST_RUNNING_TOKENS = 65_536
 _MEASURE_SECONDS = 5.0
+_FIRST_SECONDS = 1.0  # of the first measurement: until there is one, only bounds refuse
 _RATE_WEIGHT = 0.3  # of the newest measurement
 _CORRECTION_WEIGHT = 0.1  # of the newest request
 _CORRECTIONS = (0.02, 4.0)
@@ -98,7 +99,7 @@ class _Rate:
             return
         self._done += weight
         seconds = now - self._since
-        if seconds < _MEASURE_SECONDS:
+        if seconds < (_FIRST_SECONDS if self.value is None else _MEASURE_SECONDS):
             return
         measured = self._done / seconds
         old = measured if self.value is None else self.value

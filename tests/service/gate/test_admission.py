@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import gc
+from collections import Counter
+from random import Random
 
 import pytest
 
@@ -300,37 +302,64 @@ async def test_what_waits_and_runs_is_measured(clock: Clock):
     assert [now - was for now, was in zip(values(), before, strict=True)] == [0, 0, 0, 0, 1, 4]
 
 
-async def test_under_four_times_the_load_answers_are_in_time_or_clearly_refused(monkeypatch):
-    """A simulated engine that does 1,000 weighted tokens a second, asked for 4,000."""
-    monkeypatch.setattr("service.gate.admission._MEASURE_SECONDS", 0.5)
-    loop = asyncio.get_running_loop()
-    admission = Admission(200, 10**6, 60, loop.time)
-    engine = asyncio.Semaphore(1)
-    answers: list[bool] = []
-    refused = 0
+class VirtualTime(asyncio.SelectorEventLoop):
+    """An event loop that does not sleep: its clock jumps to whatever comes next."""
 
-    async def request(counted: bool) -> None:
-        nonlocal refused
-        due = loop.time() + 0.6
+    def __init__(self) -> None:
+        super().__init__()
+        self._now = 0.0
+
+    def time(self) -> float:
+        return self._now
+
+    def _run_once(self) -> None:
+        if not self._ready and self._scheduled:
+            self._now = max(self._now, self._scheduled[0].when())
+        super()._run_once()
+
+
+def test_four_times_the_load_for_five_minutes():
+    """Every answer is in time or clearly refused: an engine of 4 slots and 25 requests a second."""
+    random = Random(6)
+    deadline = 3.0
+    answered: list[float] = []
+    refused: Counter[str] = Counter()
+    longest_queue = 0
+
+    async def request(admission: Admission, engine: asyncio.Semaphore) -> None:
+        loop = asyncio.get_running_loop()
+        begun = loop.time()
         try:
-            ticket = await admission.admit(ROUTE, 20, NOW, due)
-        except (DeadlineUnreachableError, DeadlineExceededError, OverloadedError):
-            refused += counted
+            ticket = await admission.admit(ROUTE, 20, NOW, begun + deadline)
+        except (DeadlineUnreachableError, DeadlineExceededError, OverloadedError) as error:
+            refused[error.code] += 1
             return
         async with engine:
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(random.uniform(0.08, 0.24))
         admission.release(ticket, 20)
-        if counted:
-            answers.append(loop.time() <= due)
+        answered.append(loop.time() - begun)
 
-    tasks = []
-    begun = loop.time()
-    while (seconds := loop.time() - begun) < 5:
-        # What comes before the rate is known is not held against it.
-        tasks.append(asyncio.create_task(request(seconds > 2)))
-        await asyncio.sleep(0.005)
-    await asyncio.gather(*tasks)
-    assert len(answers) > 50
-    assert refused > 2 * len(answers)
-    assert answers.count(False) <= 0.01 * len(answers)
+    async def callers() -> Admission:
+        nonlocal longest_queue
+        loop = asyncio.get_running_loop()
+        admission, engine = Admission(160, 10**6, 60, loop.time), asyncio.Semaphore(4)
+        tasks = set()
+        while loop.time() < 300:
+            tasks.add(task := asyncio.create_task(request(admission, engine)))
+            task.add_done_callback(tasks.discard)
+            await asyncio.sleep(random.expovariate(100))
+            longest_queue = max(longest_queue, admission.queued // 20)
+        await asyncio.gather(*tasks)
+        return admission
+
+    loop = VirtualTime()
+    try:
+        admission = loop.run_until_complete(callers())
+    finally:
+        loop.close()
     assert (admission.running, admission.queued) == (0, 0)
+    # The engine has been kept busy, and what it could not do was refused before it cost anything.
+    assert len(answered) > 0.97 * 300 * 25
+    assert refused["deadline_unreachable"] > 0.98 * sum(refused.values())
+    assert sorted(answered)[int(0.99 * len(answered))] < deadline
+    assert longest_queue < 5 * 25 * deadline
