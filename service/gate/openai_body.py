@@ -16,8 +16,7 @@ from typing import Any
 from service.errors import InvalidRequestError
 from service.gate.caller import ANONYMOUS, Caller
 
-# Each with the value that asks for nothing, and what to do instead.
-_REFUSED: Mapping[str, tuple[object, str]] = MappingProxyType(
+REFUSED: Mapping[str, tuple[object, str]] = MappingProxyType(
     {
         "priority": (0, "Send the header X-MentalLLaMA-Priority instead."),
         # Has the engine fetch keys and values from a host that the request names.
@@ -30,6 +29,7 @@ _REFUSED: Mapping[str, tuple[object, str]] = MappingProxyType(
         "request_id": (None, "Send the header X-Request-Id instead."),
     }
 )
+"""Fields that steer the engine: the value that asks for nothing, and what to do instead."""
 
 
 def check_fields(body: Mapping[str, Any]) -> None:
@@ -38,7 +38,7 @@ def check_fields(body: Mapping[str, Any]) -> None:
     Raises:
         InvalidRequestError: it has such a field with a value that asks for something.
     """
-    for field, (nothing, instead) in _REFUSED.items():
+    for field, (nothing, instead) in REFUSED.items():
         value = body.get(field)
         if value is not None and value != nothing:
             raise InvalidRequestError(

@@ -32,7 +32,9 @@ def clock() -> Clock:
     return Clock()
 
 
-def door(clock: Clock, running: int | None = 100, queued: int = 1000, wait: float = 60) -> Admission:
+def door(
+    clock: Clock, running: int | None = 100, queued: int = 1000, wait: float = 60
+) -> Admission:
     return Admission(running, queued, wait, clock)
 
 

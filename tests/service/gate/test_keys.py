@@ -140,7 +140,7 @@ def test_file_and_variable_count_together(tmp_path: Path):
     ring = load_keys(Settings(keys_file=path, keys=key_file(key_entry("b", "kb"))))
     assert ring is not None
     assert names(ring, "ka", "kb") == ["a", "b"]
-    with pytest.raises(InvalidSettingsError, match="together.*same name"):
+    with pytest.raises(InvalidSettingsError, match=r"together.*same name"):
         load_keys(Settings(keys_file=path, keys=key_file(key_entry("a", "other"))))
 
 
