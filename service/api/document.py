@@ -16,26 +16,17 @@ from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
 from service.api import examples
 from service.api.catalogue import Catalogue
+from service.api.documented_errors import (
+    ANALYZE_ERRORS,
+    KEY_ERRORS,
+    OPENAI_ERRORS,
+    OPENAI_STATUS,
+)
 from service.api.events import ErrorEvent, ExplanationEvent, LabelEvent
 from service.api.health import Health
 from service.api.schemas import AnalyzeRequest, AnalyzeResponse, ErrorResponse
-from service.errors import (
-    BodyTooLargeError,
-    EmptyTextError,
-    EngineError,
-    InvalidRequestError,
-    NotReadyError,
-    OverloadedError,
-    ServiceError,
-    TextTooLongError,
-    UnknownNameError,
-)
-from service.gate.refusals import (
-    ERRORS,
-    NotImplementedByModelError,
-    UnauthorizedError,
-    UnsupportedMediaTypeError,
-)
+from service.errors import ServiceError
+from service.gate.refusals import ERRORS
 from service.gate.shape import error_body
 
 API_VERSION = "0.1.0"
@@ -50,35 +41,6 @@ _MODELS: tuple[tuple[type[BaseModel], JsonSchemaMode], ...] = (
     (Catalogue, "serialization"),
     (Health, "serialization"),
 )
-
-_ANALYZE_ERRORS: tuple[type[ServiceError], ...] = (
-    InvalidRequestError,
-    UnknownNameError,
-    EmptyTextError,
-    TextTooLongError,
-    BodyTooLargeError,
-    UnsupportedMediaTypeError,
-    ServiceError,
-    EngineError,
-    NotReadyError,
-    OverloadedError,
-)
-_OPENAI_ERRORS: tuple[type[ServiceError], ...] = (
-    InvalidRequestError,
-    TextTooLongError,
-    UnauthorizedError,
-    UnknownNameError,
-    BodyTooLargeError,
-    ServiceError,
-    NotImplementedByModelError,
-    OverloadedError,
-)
-# vLLM answers 400 and 404 where our own routes answer 422.
-_OPENAI_STATUS: dict[type[ServiceError], int] = {
-    InvalidRequestError: 400,
-    TextTooLongError: 400,
-    UnknownNameError: 404,
-}
 
 _STREAM = """\
 With `stream`: server-sent events.
@@ -100,6 +62,33 @@ A label is what a language model reads in a text. It is no diagnosis and says no
 about the person who wrote it."""
 
 
+_WORK_HEADERS: dict[str, Any] = {
+    "Deadline": {
+        "name": "X-MentalLLaMA-Deadline",
+        "in": "header",
+        "required": False,
+        "description": (
+            "Seconds from the request's arrival in which its answer must be complete (a stream's: "
+            "must have begun). What cannot be done by then is refused at once (503, "
+            "`deadline_unreachable`) or stopped (504)."
+        ),
+        "schema": {"type": "number", "exclusiveMinimum": 0, "maximum": 86400},
+        "example": 30,
+    },
+    "Priority": {
+        "name": "X-MentalLLaMA-Priority",
+        "in": "header",
+        "required": False,
+        "description": (
+            "Interactive requests are started before bulk ones. Without it a request of few texts "
+            "is interactive, and where the key has a priority that one counts."
+        ),
+        "schema": {"type": "string", "enum": ["interactive", "bulk"]},
+        "example": "bulk",
+    },
+}
+
+
 def _description() -> str:
     rows = "\n".join(
         f"| `{error.code}` | {_statuses(error)} | {error.description} |" for error in ERRORS
@@ -113,6 +102,10 @@ The same server speaks a part of the OpenAI API, on vLLM's own routes. Every res
 `X-Request-Id`; send your own (up to 128 letters, digits, `.`, `_`, `-`) to find it in the logs. \
 Every `GET` is answered on `HEAD` too.
 
+Where the deployment has keys, every route but the two health checks asks for one: \
+`Authorization: Bearer KEY`. Answers with 429, 503 and 504 say in `Retry-After` after how many \
+seconds to try again.
+
 ## Errors
 
 Every response from 400 on, on every route but the two health checks, has one shape \
@@ -125,7 +118,7 @@ Every response from 400 on, on every route but the two health checks, has one sh
 
 
 def _statuses(error: type[ServiceError]) -> str:
-    other = _OPENAI_STATUS.get(error)
+    other = OPENAI_STATUS.get(error)
     return f"{error.status}, {other} on OpenAI routes" if other else str(error.status)
 
 
@@ -150,6 +143,8 @@ def build_document() -> dict[str, Any]:
         "components": {
             "schemas": definitions["$defs"],
             "headers": {"X-Request-Id": _request_id_header()},
+            "parameters": _WORK_HEADERS,
+            "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}},
         },
     }
 
@@ -163,7 +158,10 @@ def _paths() -> dict[str, Any]:
                 "listTasks",
                 "What can be asked",
                 "The tasks, their questions and their labels, with the sentences that are read.",
-                {"200": _json_response("The tasks.", "Catalogue", examples.CATALOGUE)},
+                {
+                    "200": _json_response("The tasks.", "Catalogue", examples.CATALOGUE),
+                    **_errors(KEY_ERRORS),
+                },
             )
         },
         "/livez": {"get": _health("livez", "Is the engine alive?", "dead")},
@@ -184,7 +182,8 @@ def _paths() -> dict[str, Any]:
                                 "example": examples.METRICS,
                             }
                         },
-                    }
+                    },
+                    **_errors(KEY_ERRORS),
                 },
             )
         },
@@ -196,7 +195,7 @@ def _paths() -> dict[str, Any]:
                 _openai("models/list", "The served model and its LoRA adapters."),
                 {
                     "200": _free_json("The models.", examples.MODELS),
-                    **_errors((UnauthorizedError,)),
+                    **_errors(KEY_ERRORS),
                 },
             )
         },
@@ -241,8 +240,11 @@ def _analyze() -> dict[str, Any]:
         "analyze",
         "Analyse a text or several",
         _ANALYZE,
-        {"200": ok, **_errors(_ANALYZE_ERRORS)},
+        {"200": ok, **_errors(ANALYZE_ERRORS)},
     )
+    operation["parameters"] = [
+        {"$ref": f"#/components/parameters/{name}"} for name in _WORK_HEADERS
+    ]
     operation["requestBody"] = {
         "required": True,
         "content": {
@@ -256,7 +258,7 @@ def _analyze() -> dict[str, Any]:
 
 
 def _health(operation_id: str, summary: str, bad: str) -> dict[str, Any]:
-    return _operation(
+    operation = _operation(
         "operation",
         operation_id,
         summary,
@@ -266,6 +268,8 @@ def _health(operation_id: str, summary: str, bad: str) -> dict[str, Any]:
             "503": _json_response("No.", "Health", {"status": bad}),
         },
     )
+    operation["security"] = []
+    return operation
 
 
 def _completion(
@@ -277,8 +281,11 @@ def _completion(
         operation_id,
         summary,
         description,
-        {"200": ok, **_errors(_OPENAI_ERRORS, _OPENAI_STATUS)},
+        {"200": ok, **_errors(OPENAI_ERRORS, OPENAI_STATUS)},
     )
+    operation["parameters"] = [
+        {"$ref": f"#/components/parameters/{name}"} for name in _WORK_HEADERS
+    ]
     operation["requestBody"] = {
         "required": True,
         "content": {
@@ -304,6 +311,8 @@ def _operation(
 ) -> dict[str, Any]:
     return {
         "tags": [tag],
+        # The empty one: a deployment may have no keys.
+        "security": [{"key": []}, {}],
         "operationId": operation_id,
         "summary": summary,
         "description": description,
@@ -325,6 +334,15 @@ def _request_id_header() -> dict[str, Any]:
         "schema": {"type": "string", "pattern": "^[A-Za-z0-9_.-]{1,128}$"},
         "example": examples.REQUEST_ID,
     }
+
+
+_RETRY_AFTER = {
+    "Retry-After": {
+        "description": "Seconds after which trying again can help.",
+        "schema": {"type": "integer", "minimum": 1},
+        "example": 2,
+    }
+}
 
 
 def _json_response(description: str, schema: str, example: Any) -> dict[str, Any]:
@@ -355,7 +373,7 @@ def _errors(
             "description": (
                 f"{HTTPStatus(status).phrase}: {', '.join(f'`{error.code}`' for error in group)}."
             ),
-            "headers": _headers(),
+            "headers": _headers() | (_RETRY_AFTER if status in (429, 503, 504) else {}),
             "content": {
                 "application/json": {
                     "schema": _ref("ErrorResponse"),

@@ -79,7 +79,7 @@ class Work:
             ticket = await self._ticket(path, demand, priority, deadline, receive)
         except ClientGoneError:
             return
-        except InvalidRequestError as error:
+        except (InvalidRequestError, TextTooLongError) as error:
             # vLLM's routes answer 400 where ours answer 422.
             status = error.status if path == _OURS else 400
             await error_response(error, scope, status=status)(scope, receive, send)
