@@ -134,6 +134,11 @@ class Settings(BaseSettings):
         ge=1,
         description="Most work that waits for the engine, in weighted tokens; more is refused.",
     )
+    max_queued_requests: int = Field(
+        default=4096,
+        ge=1,
+        description="Most requests that wait for the engine, however little each asks for.",
+    )
     max_wait_seconds: float = Field(
         default=300.0,
         gt=0,

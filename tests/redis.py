@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import shutil
+import signal
 import socket
 import subprocess
 import time
@@ -45,9 +46,15 @@ class RunningRedis:
             time.sleep(0.02)
         raise AssertionError((self._directory / "log").read_text())
 
+    def hang(self) -> None:
+        """Have it accept connections and answer nothing."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
     def stop(self) -> None:
-        """Stop it, if it runs."""
+        """Stop it, if it runs, hanging or not."""
         if self._process is not None:
+            self._process.send_signal(signal.SIGCONT)
             self._process.terminate()
             self._process.wait(10)
             self._process = None

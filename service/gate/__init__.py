@@ -67,7 +67,10 @@ def _guarded(app: ASGIApp, settings: Settings) -> ASGIApp:
     """The app behind what keeps callers apart and the engine from too much work."""
     counters = Counters(settings.redis_url.get_secret_value() if settings.redis_url else None)
     admission = Admission(
-        settings.max_running_tokens, settings.max_queued_tokens, settings.max_wait_seconds
+        settings.max_running_tokens,
+        settings.max_queued_tokens,
+        settings.max_wait_seconds,
+        max_requests=settings.max_queued_requests,
     )
     work = Work(app, admission, counters, settings.interactive_texts)
     return Authenticate(

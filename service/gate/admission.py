@@ -116,6 +116,7 @@ class Admission:
         max_queued: most weighted tokens that wait.
         max_wait: longest that a request waits, in seconds.
         clock: seconds, monotonic.
+        max_requests: most requests that wait.
     """
 
     def __init__(
@@ -124,10 +125,13 @@ class Admission:
         max_queued: int,
         max_wait: float,
         clock: Callable[[], float] = time.monotonic,
+        *,
+        max_requests: int = 4096,
     ) -> None:
         self._max_running = max_running
         self._max_queued = max_queued
         self._max_wait = max_wait
+        self._max_requests = max_requests
         self._clock = clock
         self._rate = _Rate()
         self._corrections: dict[str, float] = {}
@@ -272,7 +276,11 @@ class Admission:
         # What weighs more than the capacity starts when nothing else runs.
         room = max(self.capacity, ticket.weight)
         wait = 0.0 if not rate else max(0, before - room) / rate
-        if self._queued + ticket.weight > self._max_queued or wait > self._max_wait:
+        full = (
+            self._queued + ticket.weight > self._max_queued
+            or sum(map(len, self._queues.values())) >= self._max_requests
+        )
+        if full or wait > self._max_wait:
             raise self._overloaded(wait)
         # Everything before it has to be worked off, and itself: the engine shares its time.
         needed = _MARGIN * before / rate if rate else 0.0

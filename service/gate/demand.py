@@ -85,6 +85,8 @@ def demand_of_analysis(body: Mapping[str, Any], size: int) -> Demand:
                 prompt += questions * reads * (explanation + _TAIL_TOKENS)
     longest = max(range(len(texts)), key=lambda index: len(texts[index]), default=0)
     characters = len(texts[longest]) if texts else 0
+    # A body is kept while it waits, whatever is in it.
+    prompt = max(prompt, size // _BYTES_PER_TOKEN)
     return Demand(max(1, len(texts)), characters, longest, prompt, generated)
 
 

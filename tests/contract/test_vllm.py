@@ -7,12 +7,15 @@ these, this is the test that says so.
 from __future__ import annotations
 
 import ast
+import asyncio
 import inspect
 import re
 from importlib.metadata import entry_points
 from pathlib import Path
 
+import httpx
 import pytest
+from fastapi import FastAPI, Request
 
 vllm = pytest.importorskip("vllm")
 
@@ -257,3 +260,28 @@ def test_an_engine_input_takes_a_salt() -> None:
 
     assert tokens_input([1], cache_salt="s")["cache_salt"] == "s"
     assert "cache_salt" not in tokens_input([1], cache_salt=None)
+
+
+async def test_a_route_of_vllm_that_is_told_its_client_left_stops_its_work() -> None:
+    """The gate tells it so when a deadline has passed."""
+    from vllm.entrypoints.serve.utils.api_utils import with_cancellation
+
+    from service.gate import Gate
+    from service.settings import Settings
+
+    app, stopped = FastAPI(), asyncio.Event()
+
+    @app.post("/v1/completions")
+    @with_cancellation
+    async def complete(body: dict, raw_request: Request) -> None:
+        try:
+            await asyncio.sleep(60)
+        finally:
+            stopped.set()
+
+    transport = httpx.ASGITransport(Gate(app, Settings()))
+    async with httpx.AsyncClient(transport=transport, base_url="http://service") as client:
+        headers = {"X-MentalLLaMA-Deadline": "0.1"}
+        response = await client.post("/v1/completions", json={}, headers=headers)
+    assert (response.status_code, response.json()["error"]["code"]) == (504, "deadline_exceeded")
+    assert stopped.is_set()

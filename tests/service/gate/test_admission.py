@@ -130,6 +130,16 @@ async def test_a_full_queue_refuses_at_once(clock: Clock):
     await waiting
 
 
+async def test_a_queue_of_many_light_requests_is_full_too(clock: Clock):
+    admission = Admission(100, 1000, 60, clock, max_requests=2)
+    await enter(admission, 100)
+    waiting = [await wait_for_turn(admission, 1), await wait_for_turn(admission, 1, LATER)]
+    with pytest.raises(OverloadedError):
+        await enter(admission, 1)
+    for task in waiting:
+        task.cancel()
+
+
 async def test_the_rate_is_measured_while_work_waits(clock: Clock):
     admission = door(clock)
     for _ in range(5):  # an idle engine says nothing of what it can do

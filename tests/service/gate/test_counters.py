@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 
 import pytest
@@ -143,6 +144,18 @@ async def test_without_redis_the_process_counts(tmp_path, caller: str, caplog):
         now[0] = 10
         assert await counters.count("requests", caller, 1) is None  # Redis lost its counts
         assert await counters.count("requests", caller, 1) is not None
+        await counters.aclose()
+
+
+async def test_a_redis_that_hangs_holds_nobody_up(tmp_path, caller: str):
+    with running_redis(tmp_path) as server:
+        counters = Counters(server.url)
+        assert await counters.count("requests", caller, 2) is None
+        server.hang()
+        begun = time.monotonic()
+        for _ in range(20):
+            await counters.count("requests", caller, 2)
+        assert time.monotonic() - begun < 2
         await counters.aclose()
 
 

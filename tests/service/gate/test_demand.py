@@ -63,6 +63,11 @@ def test_bytes_count_where_characters_take_more_of_them():
     assert analysis(text="好" * 40, explain="never", questions=["stress"]).prompt_tokens == 30 + 40
 
 
+def test_a_body_counts_for_its_size_whatever_is_in_it():
+    body = {"text": "a", "junk": "b" * 4000, "questions": ["stress"], "explain": "never"}
+    assert demand_of_analysis(body, 4080).prompt_tokens == 1020
+
+
 def test_the_longest_text_is_named():
     demand = analysis(texts=["a", "abc", "ab"])
     assert (demand.posts, demand.characters, demand.longest) == (3, 3, 1)
