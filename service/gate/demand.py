@@ -169,9 +169,14 @@ def _list(value: object, otherwise: object = None) -> list[Any]:
 
 
 def _count(value: object, otherwise: int) -> int:
-    if isinstance(value, int) and not isinstance(value, bool) and value > 0:
-        return min(value, _MOST)
-    return otherwise
+    """A positive whole number, also as vLLM's routes take it: `2.0` and `"2"` are two."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return otherwise
+    try:
+        number = float(value)
+    except (ValueError, OverflowError):
+        return otherwise if isinstance(value, str) else _MOST
+    return int(min(number, _MOST)) if number >= 1 else otherwise
 
 
 def _characters(content: object) -> int:

@@ -104,6 +104,21 @@ def test_a_chat_is_weighed_by_its_body_and_its_limit():
     assert demand_of_chat(body, 400).generated_tokens == 256
 
 
+@pytest.mark.parametrize("number", [8, 8.0, "8", " 8 "])
+def test_a_number_counts_however_vllm_would_take_it(number: object):
+    assert demand_of_chat({"n": number, "max_tokens": number}, 0).generated_tokens == 64
+
+
+@pytest.mark.parametrize("number", [0, -3, 0.5, True, None, "", "x", [], float("nan")])
+def test_what_is_no_number_does_not(number: object):
+    assert demand_of_chat({"n": number, "max_tokens": 5}, 0).generated_tokens == 5
+
+
+@pytest.mark.parametrize("number", [10**400, 10**30, 1e308, float("inf"), "1e99"])
+def test_too_large_a_number_is_as_much_as_there_is(number: object):
+    assert demand_of_chat({"n": number, "max_tokens": 1}, 0).generated_tokens == 10**7
+
+
 @pytest.mark.parametrize(
     ("prompt", "posts", "characters", "longest"),
     [
