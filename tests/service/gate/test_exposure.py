@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 from argparse import Namespace
+from typing import Any
 
 import pytest
+from starlette.datastructures import State
 
 from service.gate.exposure import (
     VLLM_KEY,
@@ -101,3 +103,15 @@ def test_both_kinds_are_refused(monkeypatch):
     monkeypatch.setenv("MENTALLLAMA_KEYS", KEYS)
     with pytest.raises(InvalidSettingsError, match="only one"):
         protect(options(api_key=["theirs"]))
+
+
+@pytest.mark.parametrize("api_key", [None, ["theirs"]])
+async def test_the_plugin_alone_does_not_open_a_server_either(api_key: list[str] | None):
+    from service.plugin import MentalLlamaPlugin
+
+    engine: Any = object()
+    for host in ("0.0.0.0", None):
+        with pytest.raises(UnprotectedError):
+            await MentalLlamaPlugin().init_state(
+                engine, State(), options(host=host, api_key=api_key)
+            )
