@@ -314,6 +314,41 @@ async def test_what_waits_and_runs_is_measured(clock: Clock):
     assert [now - was for now, was in zip(values(), before, strict=True)] == [0, 0, 0, 0, 1, 4]
 
 
+@pytest.mark.parametrize("seed", range(20))
+async def test_whatever_comes_and_goes_the_books_are_right(clock: Clock, seed: int):
+    random = Random(seed)
+    admission = door(clock, queued=400)
+    waiting: list[tuple[int, asyncio.Task[Ticket]]] = []
+    running: list[Ticket] = []
+    for _ in range(300):
+        clock.now += random.random()
+        match random.choice(("come", "come", "come", "end", "end", "leave")):
+            case "come":
+                weight = random.choice((1, 10, 50, 150))
+                task = await wait_for_turn(admission, weight, random.choice(list(Priority)))
+                waiting.append((weight, task))
+            case "end" if running:
+                admission.release(running.pop(random.randrange(len(running))), None)
+            case "leave" if waiting:
+                random.choice(waiting)[1].cancel()
+        for _ in range(4):
+            await asyncio.sleep(0)
+        over = [task for _, task in waiting if task.done()]
+        waiting = [(weight, task) for weight, task in waiting if not task.done()]
+        outcomes = await asyncio.gather(*over, return_exceptions=True)
+        running += [outcome for outcome in outcomes if isinstance(outcome, Ticket)]
+        assert admission.running == sum(ticket.weight for ticket in running)
+        assert admission.queued == sum(weight for weight, _ in waiting) <= 400
+        assert admission.running <= 100 or len(running) == 1
+        assert running or not waiting  # an idle engine keeps nobody waiting
+    for _, task in waiting:
+        task.cancel()
+    await asyncio.gather(*(task for _, task in waiting), return_exceptions=True)
+    for ticket in running:
+        admission.release(ticket, None)
+    assert (admission.running, admission.queued) == (0, 0)
+
+
 class VirtualTime(asyncio.SelectorEventLoop):
     """An event loop that does not sleep: its clock jumps to whatever comes next."""
 
