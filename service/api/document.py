@@ -68,8 +68,8 @@ _WORK_HEADERS: dict[str, Any] = {
         "in": "header",
         "required": False,
         "description": (
-            "Seconds from the request's arrival in which its answer must be complete (a stream's: "
-            "must have begun). What cannot be done by then is refused at once (503, "
+            "Seconds from the arrival of the body in which the answer must be complete (a "
+            "stream's: must have begun). What cannot be done by then is refused at once (503, "
             "`deadline_unreachable`) or stopped (504)."
         ),
         "schema": {"type": "number", "exclusiveMinimum": 0, "maximum": 86400},

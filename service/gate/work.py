@@ -7,8 +7,9 @@ waits for its turn (`admission`). Two headers are ours:
 - `X-MentalLLaMA-Priority`: `interactive` or `bulk`. Interactive requests are started before bulk
   ones. Without it, a request of few texts is interactive and a larger one bulk. Where the key has
   a priority, that one counts.
-- `X-MentalLLaMA-Deadline`: seconds from the request's arrival in which its answer must be complete
-  (a stream's: must have begun). When they are over, the work is stopped and the answer is 504.
+- `X-MentalLLaMA-Deadline`: seconds from the arrival of its body in which its answer must be
+  complete (a stream's: must have begun). When they are over, the work is stopped and the answer is
+  504.
 """
 
 from __future__ import annotations
@@ -67,15 +68,17 @@ class Work:
             return
         arrived = self.admission.now()
         body: bytes = (await receive())["body"]
+        caller = caller_of(scope)
         try:
-            caller = caller_of(scope)
             deadline = _deadline(scope, arrived)
-            parsed = _parsed(body, path)
-            demand = DEMANDS[path](parsed, len(body))
-            _check(demand, caller, path, parsed)
-            changed = None if path == _OURS else _for_vllm(parsed, caller)
-            await self._count_posts(demand, caller)
+            demand, changed = _read(body, path, caller)
             priority = self._priority(scope, demand, caller)
+            await self._count_posts(demand, caller)
+            if changed is not None:
+                body = changed
+                scope["headers"] = _with_length(scope["headers"], len(body))
+            replayed = replay(body, receive)
+            del body, changed  # kept by `replayed` alone, until the app has it
             ticket = await self._ticket(path, demand, priority, deadline, receive)
         except ClientGoneError:
             return
@@ -87,14 +90,9 @@ class Work:
         except ServiceError as error:
             await error_response(error, scope)(scope, receive, send)
             return
-        del parsed
-        if changed is not None:
-            body = to_json(changed, inf_nan_mode="constants")
-            del changed
-            scope["headers"] = _with_length(scope["headers"], len(body))
         watch = _Watch(send, demand)
         try:
-            await self._run(scope, replay(body, receive), watch, deadline)
+            await self._run(scope, replayed, watch, deadline)
         finally:
             self.admission.release(ticket, watch.actual())
 
@@ -231,6 +229,22 @@ class _Watch:
         return said if said is not None else self._demand.weight
 
 
+def _read(body: bytes, path: str, caller: Caller) -> tuple[Demand, bytes | None]:
+    """How much a body asks for, and what vLLM is to get in its place; None where it stays as it is.
+
+    Raises:
+        InvalidRequestError, TextTooLongError: the caller may not ask this, or nobody may.
+    """
+    parsed = _parsed(body, path)
+    demand = DEMANDS[path](parsed, len(body))
+    _check(demand, caller, path, parsed)
+    if path == _OURS:
+        return demand, None
+    check_fields(parsed)
+    changed = salted(parsed, caller)
+    return demand, None if changed is None else to_json(changed, inf_nan_mode="constants")
+
+
 def _parsed(body: bytes, path: str) -> Mapping[str, Any]:
     """The body's JSON object.
 
@@ -248,16 +262,6 @@ def _parsed(body: bytes, path: str) -> Mapping[str, Any]:
     if path == _OURS:
         return {}
     raise InvalidRequestError("The body is not a valid JSON object in UTF-8.")
-
-
-def _for_vllm(parsed: Mapping[str, Any], caller: Caller) -> dict[str, Any] | None:
-    """The body as vLLM is to have it; None where it stays as it is.
-
-    Raises:
-        InvalidRequestError: as `check_fields` and `salted`.
-    """
-    check_fields(parsed)
-    return salted(parsed, caller)
 
 
 def _check(demand: Demand, caller: Caller, path: str, parsed: Mapping[str, Any]) -> None:
