@@ -16,6 +16,10 @@ from typing import Any
 from service.errors import InvalidRequestError
 from service.gate.caller import ANONYMOUS, Caller
 
+VLLM_ROUTES: frozenset[str] = frozenset({"/v1/chat/completions", "/v1/completions"})
+"""Routes whose bodies vLLM reads. Ours take no field that steers the engine, and pass the caller's
+salt on themselves (`Options.cache_salt`)."""
+
 REFUSED: Mapping[str, tuple[object, str]] = MappingProxyType(
     {
         "priority": (0, "Send the header X-MentalLLaMA-Priority instead."),

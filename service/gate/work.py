@@ -30,7 +30,7 @@ from service.gate.caller import Caller, Priority, caller_of
 from service.gate.counters import Counters
 from service.gate.demand import DEMANDS, TAIL_BYTES, Demand, usage_of, weigh
 from service.gate.disconnect import ClientGoneError, unless_gone
-from service.gate.openai_body import check_fields, salted
+from service.gate.openai_body import VLLM_ROUTES, check_fields, salted
 from service.gate.refusals import DeadlineExceededError, PostsLimitedError
 from service.gate.routes import route_path
 from service.gate.shape import error_response
@@ -39,7 +39,7 @@ _PRIORITY = b"x-mentalllama-priority"
 _DEADLINE = b"x-mentalllama-deadline"
 _LONGEST_DEADLINE = 86_400.0
 _STOPS_SECONDS = 5.0
-_OURS = "/analyze"
+_FIELDS = {"/analyze": "text", "/v1/completions": "prompt", "/v1/chat/completions": "messages"}
 
 
 class Work:
@@ -83,8 +83,8 @@ class Work:
         except ClientGoneError:
             return
         except (InvalidRequestError, TextTooLongError) as error:
-            # vLLM's routes answer 400 where ours answer 422.
-            status = error.status if path == _OURS else 400
+            # OpenAI's clients know 400 where our own routes answer 422.
+            status = 400 if path.startswith("/v1/") else error.status
             await error_response(error, scope, status=status)(scope, receive, send)
             return
         except ServiceError as error:
@@ -238,7 +238,7 @@ def _read(body: bytes, path: str, caller: Caller) -> tuple[Demand, bytes | None]
     parsed = _parsed(body, path)
     demand = DEMANDS[path](parsed, len(body))
     _check(demand, caller, path, parsed)
-    if path == _OURS:
+    if path not in VLLM_ROUTES:
         return demand, None
     check_fields(parsed)
     changed = salted(parsed, caller)
@@ -248,7 +248,7 @@ def _read(body: bytes, path: str, caller: Caller) -> tuple[Demand, bytes | None]
 def _parsed(body: bytes, path: str) -> Mapping[str, Any]:
     """The body's JSON object.
 
-    Of /analyze, anything else is left to the route, which says what is wrong with it.
+    Of a route of ours, anything else is left to it, which says what is wrong.
 
     Raises:
         InvalidRequestError: it is none, and goes to one of vLLM's routes.
@@ -259,7 +259,7 @@ def _parsed(body: bytes, path: str) -> Mapping[str, Any]:
         parsed = None
     if isinstance(parsed, dict):
         return parsed
-    if path == _OURS:
+    if path not in VLLM_ROUTES:
         return {}
     raise InvalidRequestError("The body is not a valid JSON object in UTF-8.")
 
@@ -272,18 +272,17 @@ def _check(demand: Demand, caller: Caller, path: str, parsed: Mapping[str, Any])
         TextTooLongError: one of them has too many characters.
     """
     limits = caller.limits
-    single = {"/analyze": "text", "/v1/completions": "prompt"}.get(path, "messages")
+    several = isinstance(parsed.get("texts"), list)
     if limits.texts is not None and demand.posts > limits.texts:
         raise InvalidRequestError(
             f"The request has {demand.posts} texts; this key may send {limits.texts} a request.",
-            param="texts" if path == _OURS else single,
+            param="texts" if several else _FIELDS.get(path),
         )
     if limits.characters is not None and demand.characters > limits.characters:
-        several = path == _OURS and "texts" in parsed
         raise TextTooLongError(
             f"A text has {demand.characters} characters; this key may send {limits.characters}. "
             "Shorten it.",
-            param=f"texts.{demand.longest}" if several else single,
+            param=f"texts.{demand.longest}" if several else _FIELDS.get(path),
         )
 
 

@@ -15,6 +15,8 @@ from service.gate import Gate
 from service.gate.admission import Admission
 from service.gate.caller import Priority, cache_salt
 from service.gate.counters import Counters
+from service.gate.openai_body import VLLM_ROUTES
+from service.gate.routes import ROUTES
 from service.gate.work import Work
 from service.settings import Settings
 from tests.service.api.driver import Connection
@@ -26,6 +28,11 @@ OPENAI = [CHAT, "/v1/completions"]
 
 def keyed(*entries: dict[str, Any]) -> Settings:
     return Settings(keys=key_file(*(entries or (key_entry(),))))
+
+
+def test_every_route_with_a_body_is_vllms_or_salts_its_own_requests():
+    ours = {"/analyze"}  # test_the_analysis_gets_the_callers_salt
+    assert {path for path, method in ROUTES.items() if method == "POST"} == VLLM_ROUTES | ours
 
 
 @pytest.mark.parametrize("path", OPENAI)
