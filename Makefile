@@ -23,6 +23,7 @@ serve: setup ## start the service; MODEL=a directory or id, ARGS='any vLLM optio
 	@$(BIN)/mentalllama serve $(MODEL) $(ARGS)
 
 test: setup ## run the tests; ARGS='-k name' or any other option of pytest
+	@$(BIN)/python scripts/debian_packages.py
 	@$(BIN)/pytest $(ARGS)
 
 bench: setup ## measure the service beside its rivals, an hour or more; ARGS='--only labels'

@@ -43,13 +43,21 @@ _CONNECT_SECONDS = 10.0
 _LONGEST_MESSAGE = 2_000
 
 
-def analyze_over_http(url: str, request: Mapping[str, Any], timeout: float) -> dict[str, Any]:
+KEY_VARIABLE = "MENTALLLAMA_API_KEY"
+"""Where the command line finds the key of a service that asks for one: not in its arguments, which
+other users of the machine can see."""
+
+
+def analyze_over_http(
+    url: str, request: Mapping[str, Any], timeout: float, key: str | None = None
+) -> dict[str, Any]:
     """Send one request to a service's `POST /analyze`.
 
     Args:
         url: where the service is, as `http://host:port`, with or without a path before `/analyze`.
         request: the request's fields; sent as the JSON body.
         timeout: seconds to wait for the answer once connected.
+        key: the API key, where the service asks for one.
 
     Returns:
         The response's JSON object.
@@ -65,7 +73,7 @@ def analyze_over_http(url: str, request: Mapping[str, Any], timeout: float) -> d
         response = httpx.post(
             endpoint,
             content=_encoded(request),
-            headers={"Content-Type": "application/json"},
+            headers={"Content-Type": "application/json"} | _authorization(key),
             timeout=httpx.Timeout(timeout, connect=_CONNECT_SECONDS),
             # What stays on this machine is never sent to a proxy that the environment names.
             trust_env=not local,
@@ -89,6 +97,14 @@ def analyze_over_http(url: str, request: Mapping[str, Any], timeout: float) -> d
             f"The connection to {place} broke off ({type(error).__name__}): try again."
         ) from error
     return _body(response, place)
+
+
+def _authorization(key: str | None) -> dict[str, str]:
+    if not key:
+        return {}
+    if not key.isascii() or not key.isprintable():
+        raise InvalidRequestError(f"The key in {KEY_VARIABLE} is none: it has other characters.")
+    return {"Authorization": f"Bearer {key}"}
 
 
 def _endpoint(url: str) -> tuple[str, str, bool]:

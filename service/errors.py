@@ -18,16 +18,20 @@ class ServiceError(Exception):
         code: stable, machine-readable; part of the public interface.
         message: safe to show; says what to do.
         param: the request's field that is wrong, or None.
+        retry_after: seconds after which trying again can help, or None where nothing is known.
     """
 
     status: ClassVar[int] = 500
     code: ClassVar[str] = "internal_error"
     description: ClassVar[str] = "Something failed inside the service."
 
-    def __init__(self, message: str, *, param: str | None = None) -> None:
+    def __init__(
+        self, message: str, *, param: str | None = None, retry_after: int | None = None
+    ) -> None:
         super().__init__(message)
         self.message = message
         self.param = param
+        self.retry_after = retry_after
 
 
 class InvalidRequestError(ServiceError):
@@ -95,11 +99,11 @@ class NotReadyError(ServiceError):
 
 
 class OverloadedError(ServiceError):
-    """The engine's queue is full."""
+    """More work than can be done in time."""
 
     status = 503
     code = "overloaded"
-    description = "The engine has more work than it accepts; try again later."
+    description = "There is more work than the service accepts; try again later."
 
 
 class EngineError(ServiceError):

@@ -21,6 +21,8 @@ from service.analysis.quotation import BACKEND
 from service.models import ResolvedModel
 
 PLUGIN = "mentalllama"
+LOOPBACK = "127.0.0.1"
+"""Where the server listens unless it is told otherwise."""
 MODEL_VARIABLE = "MENTALLLAMA_MODEL_NAME"
 """Under which name the server's child process finds what the user called the model."""
 
@@ -66,7 +68,7 @@ def server_options(given: Sequence[str]) -> list[str]:
     if not has_option(given, "--host") and not has_option(given, "--uds"):
         # Whoever reaches the port can read what the model says of any post; opening it to others
         # is a decision of the operator's.
-        options += ["--host", "127.0.0.1"]
+        options += ["--host", LOOPBACK]
     if not has_option(given, "--enable-offline-docs", "--disable-fastapi-docs"):
         options.append("--enable-offline-docs")
     # vLLM puts the layers a plugin adds inside its own; what it refuses itself (an API key, say)
@@ -119,6 +121,20 @@ def has_option(given: Sequence[str], *names: str) -> bool:
     present = {one.split("=", 1)[0].replace("_", "-") for one in given if one.startswith("--")}
     # `--hf-overrides.head_dtype X` is vLLM's dotted spelling of a JSON option.
     return bool(wanted & ({one.split(".", 1)[0] for one in present} | present))
+
+
+def option_value(given: Sequence[str], name: str, default: str) -> str:
+    """The value of an option that takes one, as `--name value` or `--name=value`; the last counts.
+
+    An empty value is one: it is the user's.
+    """
+    value = default
+    for index, one in enumerate(given):
+        if one == name:
+            value = given[index + 1] if index + 1 < len(given) else ""
+        elif one.startswith(f"{name}="):
+            value = one.split("=", 1)[1]
+    return value
 
 
 def runs_on_cpu() -> bool:

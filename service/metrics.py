@@ -1,9 +1,10 @@
 """Every Prometheus metric of the service. They appear on /metrics beside vLLM's own.
 
-The gate counts requests (`service.gate.observe`), the HTTP layer hands every finished analysis to
-`observe_analysis`. Label values come from closed sets: routes, outcomes, codes, ids of tasks,
-questions and labels; never from a request: what a caller asks in words of its own is counted as
-task `own`, and its answers not at all.
+The gate counts requests (`service.gate.observe`) and refusals, each by its error's code
+(`service.gate.shape`), and measures what waits (`service.gate.admission`); the HTTP layer hands
+every finished analysis to `observe_analysis`. Label values come from closed sets: routes, outcomes,
+codes, priorities, ids of tasks, questions and labels; never from a request: what a caller asks in
+words of its own is counted as task `own`, and its answers not at all.
 
 The phase `queue` is the longest wait of a post's label reads in the engine's queue; all of vLLM's
 requests are in its own `vllm:request_queue_time_seconds`, and `vllm:num_requests_waiting` says how
@@ -41,6 +42,42 @@ REJECTIONS = Counter(
     "mentalllama_rejections",
     "Requests, and single texts of a request, that were answered with an error, by its code.",
     ["code"],
+)
+QUEUED_REQUESTS = Gauge(
+    "mentalllama_queued_requests",
+    "Requests that wait in the gate to be started, by priority (interactive, bulk).",
+    ["priority"],
+    multiprocess_mode="livesum",
+)
+QUEUED_TOKENS = Gauge(
+    "mentalllama_queued_tokens",
+    "Their work, in weighted tokens.",
+    multiprocess_mode="livesum",
+)
+RUNNING_TOKENS = Gauge(
+    "mentalllama_running_tokens",
+    "Work that the gate has let through and that is not finished, in weighted tokens.",
+    multiprocess_mode="livesum",
+)
+SERVICE_RATE = Gauge(
+    "mentalllama_service_rate_tokens_per_second",
+    "Weighted tokens a second that the engine has been measured to do while work waited; 0 before "
+    "any has.",
+    multiprocess_mode="livesum",
+)
+QUEUE_SECONDS = Histogram(
+    "mentalllama_queue_seconds",
+    "Time that started requests had waited in the gate, by priority.",
+    ["priority"],
+    buckets=_SECONDS,
+)
+KEY_FILE_ERRORS = Counter(
+    "mentalllama_key_file_errors",
+    "Times that a changed file of keys could not be used; the keys stayed as they were.",
+)
+LIMIT_STORE_ERRORS = Counter(
+    "mentalllama_limit_store_errors",
+    "Times that Redis did not answer; limits were counted in the process meanwhile.",
 )
 PHASE_SECONDS = Histogram(
     "mentalllama_phase_seconds",

@@ -33,9 +33,11 @@ class MentalLlamaPlugin:
         """Make the Analyzer on vLLM's engine and warm it.
 
         Raises:
-            ServiceError: the model or the deployment's settings cannot be used; the start fails.
+            ServiceError: the model or the deployment's settings cannot be used, or the server would
+                be open to others without keys; the start fails.
         """
         from service.api.state import ServiceState
+        from service.gate.exposure import check_exposure, has_keys
         from service.logs import keep_requests_out
         from service.serving import make_analyzer
         from service.settings import load_policy, load_settings
@@ -43,6 +45,10 @@ class MentalLlamaPlugin:
         if engine_client is None:
             return
         settings = load_settings()
+        if not has_keys(settings):
+            # `mentalllama serve` has looked before; `vllm serve` with this plugin has not, and an
+            # API key of its own would leave our routes open.
+            check_exposure(settings, args.host, socket=bool(args.uds))
         analyzer = await make_analyzer(engine_client, _adapters(state), load_policy(settings))
         keep_requests_out()
         state.mentalllama = ServiceState(

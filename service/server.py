@@ -6,7 +6,9 @@ Run as `python -m service.server MODEL [any vLLM option]` with the environment t
 
 from __future__ import annotations
 
+import os
 import sys
+from argparse import Namespace
 from collections.abc import Sequence
 
 from service.errors import ServiceError
@@ -35,6 +37,7 @@ def main(arguments: Sequence[str]) -> int:
         configure(parsed)
     command.validate(parsed)
     try:
+        protect(parsed)
         command.cmd(parsed)
     except ServiceError as error:
         from service.cli.exit_codes import exit_code  # the whole command line, for this case alone
@@ -42,6 +45,36 @@ def main(arguments: Sequence[str]) -> int:
         sys.stderr.write(f"mentalllama serve: {error.message}\n")
         return exit_code(error)
     return 0
+
+
+def protect(parsed: Namespace) -> None:
+    """See that the server is not open to others, and that vLLM's own key guards every route.
+
+    Args:
+        parsed: vLLM's options, as its own parser has read them.
+
+    Raises:
+        InvalidSettingsError: it would be open, or the keys cannot be used.
+    """
+    from service.gate.exposure import check_exposure, has_keys, keys_of_vllm
+    from service.gate.keys import load_keys
+    from service.settings import PREFIX, load_settings
+
+    settings = load_settings()
+    # As vLLM itself decides between the two.
+    given = parsed.api_key or [os.environ.get("VLLM_API_KEY")]
+    api_keys = [key for key in given if key]
+    check_exposure(settings, parsed.host, socket=bool(parsed.uds), api_key=bool(api_keys))
+    if api_keys:
+        # For this process and for the API servers that vLLM starts.
+        os.environ[f"{PREFIX}KEYS"] = keys_of_vllm(api_keys)
+    elif has_keys(settings):
+        load_keys(settings)  # read again by every API server, where a fault would be told of late
+    elif not settings.external_authentication:
+        sys.stderr.write(
+            "mentalllama serve: no keys are set, so only this machine is answered; see "
+            "docs/keys-and-limits.md.\n"
+        )
 
 
 if __name__ == "__main__":

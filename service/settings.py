@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pydantic import Field, ValidationError
+from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from service.analysis.manifest import PolicyEntry
@@ -94,6 +94,76 @@ class Settings(BaseSettings):
             "comes before the model's own; a request's fields come before both."
         ),
     )
+    keys_file: Path | None = Field(
+        default=None,
+        description=(
+            "A JSON file of API keys, as `mentalllama keys` writes it; it holds only their hashes. "
+            "With it, every route but the health checks asks for a key. It is read again when it "
+            "changes."
+        ),
+    )
+    keys: str | None = Field(
+        default=None,
+        repr=False,
+        description="The same JSON in the variable itself; what both hold counts together.",
+    )
+    external_authentication: bool = Field(
+        default=False,
+        description=(
+            "Says that something before the service (a proxy, a mesh) lets only the right callers "
+            "through. Without this and without keys it listens on this machine alone."
+        ),
+    )
+    public_pages: bool = Field(
+        default=False,
+        description=(
+            "Whether the pages for people, /docs and what they load, answer without a key where "
+            "the other routes ask for one."
+        ),
+    )
+    redis_url: SecretStr | None = Field(
+        default=None,
+        description=(
+            "Where the limits of keys are counted for all processes and replicas together, as "
+            "`redis://[:PASSWORD@]HOST:PORT[/DATABASE]` (the extra `redis`). Without it every "
+            "process counts by itself."
+        ),
+    )
+    max_running_tokens: int | None = Field(
+        default=None,
+        ge=1,
+        description=(
+            "Most work that the engine is given at one time, in weighted tokens "
+            "(`service.gate.demand`). By default what it has been measured to do in half a minute, "
+            "and at least 65,536."
+        ),
+    )
+    max_queued_tokens: int = Field(
+        default=4_194_304,
+        ge=1,
+        description="Most work that waits for the engine, in weighted tokens; more is refused.",
+    )
+    max_queued_requests: int = Field(
+        default=4096,
+        ge=1,
+        description="Most requests that wait for the engine, however little each asks for.",
+    )
+    max_wait_seconds: float = Field(
+        default=300.0,
+        gt=0,
+        description=(
+            "Longest that a request waits to be started. What would wait longer, at the measured "
+            "rate, is refused at once."
+        ),
+    )
+    interactive_texts: int = Field(
+        default=4,
+        ge=1,
+        description=(
+            "Most texts in a request that counts as interactive where neither it nor its key says; "
+            "a larger one is bulk, which waits behind all interactive ones."
+        ),
+    )
 
 
 def load_settings() -> Settings:
@@ -106,7 +176,7 @@ def load_settings() -> Settings:
     try:
         return Settings()
     except ValidationError as error:
-        raise InvalidSettingsError(_reasons(error, PREFIX)) from None
+        raise InvalidSettingsError(validation_reasons(error, PREFIX)) from None
 
 
 def load_policy(settings: Settings) -> DecisionPolicy | None:
@@ -125,10 +195,10 @@ def load_policy(settings: Settings) -> DecisionPolicy | None:
         reason = error.strerror or type(error).__name__
         raise InvalidSettingsError(f"{variable}: {path} cannot be read: {reason}.") from None
     except ValidationError as error:
-        raise InvalidSettingsError(f"{variable}: {path}: {_reasons(error)}") from None
+        raise InvalidSettingsError(f"{variable}: {path}: {validation_reasons(error)}") from None
 
 
-def _reasons(error: ValidationError, prefix: str = "") -> str:
+def validation_reasons(error: ValidationError, prefix: str = "") -> str:
     """Each wrong field and what pydantic says of it, without the value that was given."""
     lines = []
     for detail in error.errors(include_url=False, include_input=False):

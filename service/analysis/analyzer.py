@@ -166,7 +166,7 @@ class Analyzer:
             seen=fitted.text,
             shared=shared,
             options=options,
-            context=RequestContext(request_id, options.adapter),
+            context=RequestContext(request_id, options.adapter, options.cache_salt),
             policy=merge(self._policy, options.policy),
             started=started,
         )
@@ -198,7 +198,7 @@ class Analyzer:
         """Let the model write its whole response to one question, label and explanation.
 
         The paper's way, for comparison; the service never decides by it. Of `options` the token
-        limit (`explanation_tokens`), the truncation and the adapter count.
+        limit (`explanation_tokens`), the truncation, the adapter and the salt count.
 
         Raises:
             As `stream`.
@@ -210,7 +210,7 @@ class Analyzer:
         chunks = self._engine.generate(
             shared + asked.tail.tokens,
             options.explanation_tokens,
-            RequestContext(request_id, options.adapter),
+            RequestContext(request_id, options.adapter, options.cache_salt),
             f"{question.id}-response",
         )
         async with aclosing(chunks):

@@ -18,10 +18,12 @@ class RequestContext:
     Attributes:
         request_id: unique within the process; engine requests are named `{request_id}-{suffix}`.
         adapter: name of a LoRA adapter the engine serves, or None for the base model.
+        cache_salt: requests share a prefix cache only with those of the same salt; None is one too.
     """
 
     request_id: str
     adapter: str | None = None
+    cache_salt: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

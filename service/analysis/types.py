@@ -59,7 +59,7 @@ class DecisionPolicy:
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What a caller chooses for one analysis.
+    """How one analysis is done. The caller chooses all of it but `cache_salt`.
 
     Attributes:
         explain: which decisions are explained.
@@ -70,6 +70,7 @@ class Options:
         truncation: what to do with a post that does not fit.
         policy: the request's own decision policy, or None for the deployment's.
         adapter: name of a LoRA adapter, or None for the base model.
+        cache_salt: whose prefix cache is used; None is everybody's who has no salt.
     """
 
     explain: Explain = Explain.ALWAYS
@@ -79,6 +80,7 @@ class Options:
     truncation: Truncation = Truncation.ERROR
     policy: DecisionPolicy | None = None
     adapter: str | None = None
+    cache_salt: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

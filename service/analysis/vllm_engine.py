@@ -128,7 +128,7 @@ class VllmEngine:
         adapter = self._adapters[context.adapter] if context.adapter is not None else None
         try:
             outputs = self._client.generate(
-                tokens_input(list(prompt)),
+                tokens_input(list(prompt), cache_salt=context.cache_salt),
                 parameters,
                 f"{context.request_id}-{suffix}",
                 lora_request=adapter,

@@ -15,7 +15,6 @@ from fastapi import APIRouter, Request, Response
 from imhi.tasks import QUESTIONS
 from service.analysis.types import Analysis, ExplanationDelta, Labelled
 from service.api.body import read_body
-from service.api.disconnect import ClientGoneError, client_gone, unless_gone
 from service.api.events import (
     KEEP_ALIVE,
     ErrorEvent,
@@ -29,6 +28,8 @@ from service.api.schemas import AnalyzeRequest, AnalyzeResponse, Answer, Error
 from service.api.state import ServiceState, ready_state
 from service.api.work import Outcome, TextEvent, Work, analyze_all, plan, stream_all
 from service.errors import ServiceError
+from service.gate.caller import caller_of
+from service.gate.disconnect import ClientGoneError, client_gone, unless_gone
 from service.gate.shape import request_id_of
 from service.metrics import REJECTIONS
 
@@ -55,6 +56,7 @@ async def analyze(request: Request) -> Response:
         analysis_id=f"analysis-{uuid.uuid4().hex}",
         request_id=request_id_of(request.scope),
         manifest=state.analyzer.manifest,
+        cache_salt=caller_of(request.scope).cache_salt,
     )
     try:
         if body.stream:

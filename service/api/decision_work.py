@@ -74,13 +74,20 @@ class Decisions:
     options: Options
 
 
-def plan_decisions(body: DecisionRequest, served: Sequence[str], settings: Settings) -> Decisions:
+def plan_decisions(
+    body: DecisionRequest,
+    served: Sequence[str],
+    settings: Settings,
+    *,
+    cache_salt: str | None = None,
+) -> Decisions:
     """Resolve a request against the benchmark, the served models and the deployment's bounds.
 
     Args:
         body: the request.
         served: the loaded model's name, then its adapters'.
         settings: the deployment's.
+        cache_salt: keeps the caller's prefix cache apart; None shares one.
 
     Raises:
         UnknownNameError: the model is not served.
@@ -115,7 +122,8 @@ def plan_decisions(body: DecisionRequest, served: Sequence[str], settings: Setti
             f"{settings.max_characters} a request.",
             param="questions",
         )
-    return Decisions(text, wanted, Options(explain=Explain.NEVER, adapter=adapter))
+    options = Options(explain=Explain.NEVER, adapter=adapter, cache_salt=cache_salt)
+    return Decisions(text, wanted, options)
 
 
 async def decide_all(work: Decisions, analyzer: Analyzes, request_id: str) -> Analysis:

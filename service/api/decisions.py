@@ -2,7 +2,7 @@
 
 The route of the OpenAI API, ours because vLLM's own (from 0.33 on) refuses Llama models. It reads
 the body (`body`), resolves it and renders the answers (`decision_work`), and runs it for as long
-as the client stays (`disconnect`).
+as the client stays (`service.gate.disconnect`).
 """
 
 from __future__ import annotations
@@ -15,9 +15,10 @@ from service.api.analyze import server_timing
 from service.api.body import read_body
 from service.api.decision_forms import FIELDS, TAGS, DecisionRequest
 from service.api.decision_work import decide_all, plan_decisions, respond
-from service.api.disconnect import ClientGoneError, client_gone, unless_gone
 from service.api.route import OpenAIRoute
 from service.api.state import ready_state
+from service.gate.caller import caller_of
+from service.gate.disconnect import ClientGoneError, client_gone, unless_gone
 from service.metrics import observe_analysis
 
 router = APIRouter(route_class=OpenAIRoute)
@@ -29,7 +30,12 @@ async def decisions(request: Request) -> Response:
     state = ready_state(request.app)
     analyzer = state.analyzer
     body = await read_body(request, DecisionRequest, FIELDS, TAGS)
-    work = plan_decisions(body, (analyzer.model_name, *analyzer.adapters), state.settings)
+    work = plan_decisions(
+        body,
+        (analyzer.model_name, *analyzer.adapters),
+        state.settings,
+        cache_salt=caller_of(request.scope).cache_salt,
+    )
     # Not the caller's own id, which may come twice: the engine's requests are named after it.
     reads = decide_all(work, analyzer, f"decision-{uuid.uuid4().hex}")
     try:

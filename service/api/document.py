@@ -17,27 +17,19 @@ from pydantic.json_schema import JsonSchemaMode, models_json_schema
 from service.api import examples
 from service.api.catalogue import Catalogue
 from service.api.decision_forms import DecisionRequest, DecisionResponse
+from service.api.documented_errors import (
+    ANALYZE_ERRORS,
+    DECISION_ERRORS,
+    KEY_ERRORS,
+    OPENAI_ERRORS,
+)
+from service.api.documented_headers import WORK_HEADERS
 from service.api.events import ErrorEvent, ExplanationEvent, LabelEvent
 from service.api.health import Health
 from service.api.route import OPENAI_STATUS
 from service.api.schemas import AnalyzeRequest, AnalyzeResponse, ErrorResponse
-from service.errors import (
-    BodyTooLargeError,
-    EmptyTextError,
-    EngineError,
-    InvalidRequestError,
-    NotReadyError,
-    OverloadedError,
-    ServiceError,
-    TextTooLongError,
-    UnknownNameError,
-)
-from service.gate.refusals import (
-    ERRORS,
-    NotImplementedByModelError,
-    UnauthorizedError,
-    UnsupportedMediaTypeError,
-)
+from service.errors import ServiceError
+from service.gate.refusals import ERRORS
 from service.gate.shape import error_body
 
 API_VERSION = "0.1.0"
@@ -54,30 +46,6 @@ _MODELS: tuple[tuple[type[BaseModel], JsonSchemaMode], ...] = (
     (DecisionResponse, "serialization"),
     (Health, "serialization"),
 )
-
-_ANALYZE_ERRORS: tuple[type[ServiceError], ...] = (
-    InvalidRequestError,
-    UnknownNameError,
-    EmptyTextError,
-    TextTooLongError,
-    BodyTooLargeError,
-    UnsupportedMediaTypeError,
-    ServiceError,
-    EngineError,
-    NotReadyError,
-    OverloadedError,
-)
-_OPENAI_ERRORS: tuple[type[ServiceError], ...] = (
-    InvalidRequestError,
-    TextTooLongError,
-    UnauthorizedError,
-    UnknownNameError,
-    BodyTooLargeError,
-    ServiceError,
-    NotImplementedByModelError,
-    OverloadedError,
-)
-_DECISION_ERRORS: tuple[type[ServiceError], ...] = (*_ANALYZE_ERRORS, UnauthorizedError)
 
 _STREAM = """\
 With `stream`: server-sent events.
@@ -127,6 +95,10 @@ Every response carries an `X-Request-Id`; send your own (up to 128 letters, digi
 `-`) to find it in the logs. \
 Every `GET` is answered on `HEAD` too.
 
+Where the deployment has keys, every route but the two health checks asks for one: \
+`Authorization: Bearer KEY`. Answers with 429, 503 and 504 say in `Retry-After` after how many \
+seconds to try again.
+
 ## Errors
 
 Every response from 400 on, on every route but the two health checks, has one shape \
@@ -164,6 +136,8 @@ def build_document() -> dict[str, Any]:
         "components": {
             "schemas": definitions["$defs"],
             "headers": {"X-Request-Id": _request_id_header()},
+            "parameters": WORK_HEADERS,
+            "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}},
         },
     }
 
@@ -177,7 +151,10 @@ def _paths() -> dict[str, Any]:
                 "listTasks",
                 "What can be asked",
                 "The tasks, their questions and their labels, with the sentences that are read.",
-                {"200": _json_response("The tasks.", "Catalogue", examples.CATALOGUE)},
+                {
+                    "200": _json_response("The tasks.", "Catalogue", examples.CATALOGUE),
+                    **_errors(KEY_ERRORS),
+                },
             )
         },
         "/livez": {"get": _health("livez", "Is the engine alive?", "dead")},
@@ -198,7 +175,8 @@ def _paths() -> dict[str, Any]:
                                 "example": examples.METRICS,
                             }
                         },
-                    }
+                    },
+                    **_errors(KEY_ERRORS),
                 },
             )
         },
@@ -210,7 +188,7 @@ def _paths() -> dict[str, Any]:
                 _openai("models/list", "The served model and its LoRA adapters."),
                 {
                     "200": _free_json("The models.", examples.MODELS),
-                    **_errors((UnauthorizedError,)),
+                    **_errors(KEY_ERRORS),
                 },
             )
         },
@@ -256,7 +234,7 @@ def _analyze() -> dict[str, Any]:
         "analyze",
         "Analyse a text or several",
         _ANALYZE,
-        {"200": ok, **_errors(_ANALYZE_ERRORS)},
+        {"200": ok, **_errors(ANALYZE_ERRORS)},
     )
     return _taking(operation, _ref("AnalyzeRequest"), examples=examples.ANALYZE_REQUESTS)
 
@@ -268,13 +246,13 @@ def _decisions() -> dict[str, Any]:
         "createDecision",
         "Questions of one's own, or the benchmark's, on a text",
         _DECISIONS,
-        {"200": ok, **_errors(_DECISION_ERRORS, OPENAI_STATUS)},
+        {"200": ok, **_errors(DECISION_ERRORS, OPENAI_STATUS)},
     )
     return _taking(operation, _ref("DecisionRequest"), example=examples.DECISION_REQUEST)
 
 
 def _health(operation_id: str, summary: str, bad: str) -> dict[str, Any]:
-    return _operation(
+    operation = _operation(
         "operation",
         operation_id,
         summary,
@@ -284,6 +262,8 @@ def _health(operation_id: str, summary: str, bad: str) -> dict[str, Any]:
             "503": _json_response("No.", "Health", {"status": bad}),
         },
     )
+    operation["security"] = []
+    return operation
 
 
 def _completion(
@@ -295,15 +275,16 @@ def _completion(
         operation_id,
         summary,
         description,
-        {"200": ok, **_errors(_OPENAI_ERRORS, OPENAI_STATUS)},
+        {"200": ok, **_errors(OPENAI_ERRORS, OPENAI_STATUS)},
     )
     return _taking(operation, {"type": "object", "additionalProperties": True}, example=request)
 
 
 def _taking(operation: dict[str, Any], schema: dict[str, Any], **shown: Any) -> dict[str, Any]:
-    """The operation with a body of JSON, and its `example` or `examples`."""
+    """The operation with the headers of work, a body of JSON, and its `example` or `examples`."""
     body = {"required": True, "content": {"application/json": {"schema": schema, **shown}}}
-    return {**operation, "requestBody": body}
+    headers = [{"$ref": f"#/components/parameters/{name}"} for name in WORK_HEADERS]
+    return {**operation, "parameters": headers, "requestBody": body}
 
 
 def _openai(page: str, what: str) -> str:
@@ -319,6 +300,8 @@ def _operation(
 ) -> dict[str, Any]:
     return {
         "tags": [tag],
+        # The empty one: a deployment may have no keys.
+        "security": [{"key": []}, {}],
         "operationId": operation_id,
         "summary": summary,
         "description": description,
@@ -340,6 +323,15 @@ def _request_id_header() -> dict[str, Any]:
         "schema": {"type": "string", "pattern": "^[A-Za-z0-9_.-]{1,128}$"},
         "example": examples.REQUEST_ID,
     }
+
+
+_RETRY_AFTER = {
+    "Retry-After": {
+        "description": "Seconds after which trying again can help.",
+        "schema": {"type": "integer", "minimum": 1},
+        "example": 2,
+    }
+}
 
 
 def _json_response(description: str, schema: str, example: Any) -> dict[str, Any]:
@@ -370,7 +362,7 @@ def _errors(
             "description": (
                 f"{HTTPStatus(status).phrase}: {', '.join(f'`{error.code}`' for error in group)}."
             ),
-            "headers": _headers(),
+            "headers": _headers() | (_RETRY_AFTER if status in (429, 503, 504) else {}),
             "content": {
                 "application/json": {
                     "schema": _ref("ErrorResponse"),

@@ -13,8 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from service.api.disconnect import ClientGoneError, unless_gone
 from service.api.schemas import Answer, Error
+from service.gate.disconnect import ClientGoneError, unless_gone
 
 KEEP_ALIVE = b": keep-alive\n\n"
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from imhi.tasks import QUESTIONS, TASKS, Question
 from service.analysis.decision import validate_policy
@@ -57,6 +57,7 @@ def plan(
     analysis_id: str,
     request_id: str | None,
     manifest: Manifest | None = None,
+    cache_salt: str | None = None,
 ) -> Work:
     """Resolve a request against the tasks, the served models and the deployment's bounds.
 
@@ -67,13 +68,14 @@ def plan(
         analysis_id: unique in this process.
         request_id: the HTTP request's, for logs.
         manifest: the loaded model's: a task is asked in the wordings that it was trained on.
+        cache_salt: keeps the caller's prefix cache apart; None shares one.
 
     Raises:
         InvalidRequestError: fields that exclude each other, or a number beyond a bound.
         UnknownNameError: a task, question, label or model that does not exist.
     """
     texts, single = _texts(body, settings)
-    options = _options(body, served, settings)
+    options = replace(_options(body, served, settings), cache_salt=cache_salt)
     return Work(
         texts=texts,
         single=single,

@@ -6,6 +6,7 @@ wherever it was made.
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Annotated, Any
 
@@ -16,7 +17,7 @@ from service.cli.failures import failures_reported
 from service.cli.in_process import analyze_in_process
 from service.cli.report import show
 from service.cli.terminal import notice, output, print_json, waiting
-from service.client import analyze_over_http
+from service.client import KEY_VARIABLE, analyze_over_http
 from service.errors import InvalidRequestError
 from service.models import EMBEDDED
 
@@ -129,7 +130,8 @@ def analyze(
         str | None,
         typer.Option(
             metavar="URL",
-            help="A running service, as http://localhost:8000. Nothing is loaded here.",
+            help="A running service, as http://localhost:8000. Nothing is loaded here. Where it "
+            f"asks for a key, that of the variable {KEY_VARIABLE} is sent.",
             rich_help_panel=_WHERE,
         ),
     ] = None,
@@ -173,7 +175,7 @@ def analyze(
         request["text"] = _text(text)
         if url:
             with waiting("Waiting for the service …"):
-                response = analyze_over_http(url, request, timeout)
+                response = analyze_over_http(url, request, timeout, os.environ.get(KEY_VARIABLE))
         else:
             response = analyze_in_process(model or EMBEDDED, request)
         if as_json:

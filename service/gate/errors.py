@@ -48,6 +48,7 @@ _MESSAGES = {
     501: "The served model or engine cannot do this.",
     502: "The engine did not answer this request; try again.",
     503: "The engine has more work than it accepts, or is stopping; try again later.",
+    504: "The answer did not come in time; try again.",
 }
 
 

@@ -32,12 +32,20 @@ class UnauthorizedError(ServiceError):
     description = "The API key is missing or wrong (only where the deployment asks for one)."
 
 
+class KeyExpiredError(ServiceError):
+    """An API key that was good once."""
+
+    status = 401
+    code = "key_expired"
+    description = "The API key is past its date."
+
+
 class ForbiddenError(ServiceError):
     """A caller that is known but may not do this."""
 
     status = 403
     code = "forbidden"
-    description = "The caller may not do this."
+    description = "The API key lacks the scope that the path asks for."
 
 
 class UnsupportedMediaTypeError(ServiceError):
@@ -53,7 +61,39 @@ class RateLimitedError(ServiceError):
 
     status = 429
     code = "rate_limited"
-    description = "The caller asks too often; try again later."
+    description = "The key's requests a minute are used up."
+
+
+class PostsLimitedError(ServiceError):
+    """A caller that sends too many posts."""
+
+    status = 429
+    code = "posts_limited"
+    description = "The key's posts a minute are used up."
+
+
+class ConcurrencyLimitedError(ServiceError):
+    """A caller that asks too much at one time."""
+
+    status = 429
+    code = "concurrency_limited"
+    description = "As many of the key's requests as it may have are being answered."
+
+
+class DeadlineUnreachableError(ServiceError):
+    """A request whose deadline cannot be kept, found out before any work."""
+
+    status = 503
+    code = "deadline_unreachable"
+    description = "At the rate of the moment the answer would be later than the request's deadline."
+
+
+class DeadlineExceededError(ServiceError):
+    """A request whose deadline passed before its answer began."""
+
+    status = 504
+    code = "deadline_exceeded"
+    description = "The request's deadline passed; its work was stopped."
 
 
 class NotImplementedByModelError(ServiceError):
@@ -70,18 +110,23 @@ ERRORS: tuple[type[ServiceError], ...] = (
     EmptyTextError,
     TextTooLongError,
     UnauthorizedError,
+    KeyExpiredError,
     ForbiddenError,
     NotFoundError,
     MethodNotAllowedError,
     BodyTooLargeError,
     UnsupportedMediaTypeError,
     RateLimitedError,
+    PostsLimitedError,
+    ConcurrencyLimitedError,
     ServiceError,
     ModelError,
     NotImplementedByModelError,
     EngineError,
     NotReadyError,
     OverloadedError,
+    DeadlineUnreachableError,
+    DeadlineExceededError,
 )
 """Every error that a response can carry."""
 
@@ -100,6 +145,7 @@ BY_STATUS: Mapping[int, type[ServiceError]] = MappingProxyType(
         501: NotImplementedByModelError,
         502: EngineError,
         503: OverloadedError,
+        504: DeadlineExceededError,
     }
 )
 """The error that stands for a status which somebody else's code answered with."""

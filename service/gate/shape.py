@@ -21,7 +21,7 @@ from service.metrics import REJECTIONS
 
 _REQUEST_ID = "request_id"
 _FINAL = "mentalllama_final"
-_RETRY_AFTER = {429: "1", 503: "1"}
+_RETRY_AFTER = {429: 1, 503: 1, 504: 1}
 
 
 def state_of(scope: Scope) -> dict[str, Any]:
@@ -84,6 +84,7 @@ def error_response(
     if status >= 500:
         logger.warning("%s [request %s]: %s", error.code, request_id, error.message)
     merged = dict(headers or {})
-    if status in _RETRY_AFTER:
-        merged.setdefault("retry-after", _RETRY_AFTER[status])
+    retry_after = error.retry_after or _RETRY_AFTER.get(status)
+    if retry_after is not None:
+        merged.setdefault("retry-after", str(retry_after))
     return JSONResponse(error_body(error, request_id, status), status, headers=merged)

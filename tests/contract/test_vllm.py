@@ -7,11 +7,15 @@ these, this is the test that says so.
 from __future__ import annotations
 
 import ast
+import asyncio
 import inspect
+import re
 from importlib.metadata import entry_points
 from pathlib import Path
 
+import httpx
 import pytest
+from fastapi import FastAPI, Request
 
 vllm = pytest.importorskip("vllm")
 
@@ -219,3 +223,67 @@ def test_the_time_in_the_queue_is_told() -> None:
     from vllm.v1.metrics.stats import RequestStateStats
 
     assert {"queued_ts", "scheduled_ts"} <= RequestStateStats.__dataclass_fields__.keys()
+
+
+def test_no_header_is_read_that_the_gate_does_not_know() -> None:
+    from service.gate.control_headers import KEPT, is_control
+
+    root = Path(vllm.__file__).parent / "entrypoints"
+    sources = {path: path.read_text() for path in root.rglob("*.py")}
+    constants = dict(
+        found
+        for text in sources.values()
+        for found in re.findall(r'^([A-Z_]+) = "(.+)"', text, re.M)
+    )
+    # Another server, another product's routes, a response's header: none of them ours.
+    elsewhere = ("cohere", "speech_to_text", "anthropic")
+    read = set()
+    for path, text in sources.items():
+        if path.relative_to(root).parts[0] in elsewhere or "log_response" in path.name:
+            continue
+        for name in re.findall(r"headers(?:\.get\(|\[)\s*([\"'][\w-]+[\"']|[A-Z_]+)", text):
+            read.add(constants.get(name, name).strip("\"'").lower())
+    assert {"x-vllm-priority", "x-data-parallel-rank", "authorization"} <= read
+    assert {name for name in read if name not in KEPT and not is_control(name.encode())} == set()
+
+
+def test_control_fields_and_the_salt_are_called_what_the_gate_calls_them() -> None:
+    from vllm.entrypoints.openai.chat_completion.protocol import ChatCompletionRequest
+    from vllm.entrypoints.openai.completion.protocol import CompletionRequest
+
+    from service.gate.openai_body import REFUSED
+
+    for request in (ChatCompletionRequest, CompletionRequest):
+        assert {*REFUSED, "cache_salt"} <= request.model_fields.keys()
+
+
+def test_an_engine_input_takes_a_salt() -> None:
+    from vllm.inputs import tokens_input
+
+    assert tokens_input([1], cache_salt="s")["cache_salt"] == "s"
+    assert "cache_salt" not in tokens_input([1], cache_salt=None)
+
+
+async def test_a_route_of_vllm_that_is_told_its_client_left_stops_its_work() -> None:
+    """The gate tells it so when a deadline has passed."""
+    from vllm.entrypoints.serve.utils.api_utils import with_cancellation
+
+    from service.gate import Gate
+    from service.settings import Settings
+
+    app, stopped = FastAPI(), asyncio.Event()
+
+    @app.post("/v1/completions")
+    @with_cancellation
+    async def complete(body: dict, raw_request: Request) -> None:
+        try:
+            await asyncio.sleep(60)
+        finally:
+            stopped.set()
+
+    transport = httpx.ASGITransport(Gate(app, Settings()))
+    async with httpx.AsyncClient(transport=transport, base_url="http://service") as client:
+        headers = {"X-MentalLLaMA-Deadline": "0.1"}
+        response = await client.post("/v1/completions", json={}, headers=headers)
+    assert (response.status_code, response.json()["error"]["code"]) == (504, "deadline_exceeded")
+    assert stopped.is_set()

@@ -4,8 +4,8 @@ Both apps run in this process and are asked in turns, through ASGI, so that the 
 to both; what is compared is the processor time of this thread, which waiting for a busy machine
 does not add to. The bound lies between what was measured and what it would be with the overhead
 (what a request costs beyond the Analyzer's own work) doubled; the guard itself is tested by
-doubling it. Measured on 2 cores with twice as many processes busy on them, a dozen times (the tests'
-recorded `ratio`): 1.74 to 2.09 for one question, 3.00 to 3.94 when doubled; 1.37 to 1.57 for all
+doubling it. Measured on 2 cores with twice as many processes busy on them, a dozen times (recorded
+as `ratio`): 1.74 to 2.09 for one question, 3.00 to 3.94 when doubled; 1.37 to 1.57 for all
 questions, 2.13 to 2.43 when doubled.
 
 The idea is LitServe's, whose tests hold it against a bare FastAPI too.

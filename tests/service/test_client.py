@@ -34,12 +34,14 @@ class Server:
         self.delay = 0.0
         self.hang_up = False
         self.path = ""
+        self.authorization: str | None = None
         self.body: object = None
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 outer.path = self.path
+                outer.authorization = self.headers["Authorization"]
                 outer.body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
                 time.sleep(outer.delay)
                 if outer.hang_up:
@@ -93,6 +95,19 @@ def test_sends_the_request_and_returns_the_response(server, suffix):
     assert analyze_over_http(server.url + suffix, REQUEST, 10) == ANSWER
     assert server.path == "/analyze"
     assert server.body == REQUEST
+
+
+@pytest.mark.parametrize(("key", "sent"), [("k-1", "Bearer k-1"), ("", None), (None, None)])
+def test_a_key_goes_where_the_service_asks_for_it(server, key, sent):
+    analyze_over_http(server.url, REQUEST, 10, key)
+    assert server.authorization == sent
+
+
+@pytest.mark.parametrize("key", ["schlüssel", "a\nb"])
+def test_a_key_that_is_none_is_told_of_without_it(server, key):
+    with pytest.raises(InvalidRequestError, match="MENTALLLAMA_API_KEY") as caught:
+        analyze_over_http(server.url, REQUEST, 10, key)
+    assert key not in caught.value.message
 
 
 def test_keeps_a_path_before_the_route(server):

@@ -7,7 +7,13 @@ import sys
 import pytest
 
 from service import launch
-from service.launch import engine_options, environment, has_option, server_options
+from service.launch import (
+    engine_options,
+    environment,
+    has_option,
+    option_value,
+    server_options,
+)
 from service.models import ResolvedModel
 
 HUB = ResolvedModel("org/model", "model", embedded=False)
@@ -42,6 +48,22 @@ def test_a_gpu_keeps_vllms_own_block_size_and_compilation() -> None:
 )
 def test_options_are_found_in_every_spelling(given: list[str], name: str, expected: bool) -> None:
     assert has_option(given, name) is expected
+
+
+@pytest.mark.parametrize(
+    ("given", "value"),
+    [
+        ([], "default"),
+        (["--host", "0.0.0.0"], "0.0.0.0"),
+        (["--host=::"], "::"),
+        (["--host", "127.0.0.1", "--host", "10.0.0.1"], "10.0.0.1"),
+        (["--host="], ""),
+        (["--host"], ""),
+        (["--hosts", "x"], "default"),
+    ],
+)
+def test_the_value_of_an_option(given: list[str], value: str) -> None:
+    assert option_value(given, "--host", "default") == value
 
 
 def test_the_server_listens_on_this_machine_alone_unless_told_otherwise() -> None:

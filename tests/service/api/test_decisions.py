@@ -28,8 +28,10 @@ from service.api.decision_forms import (
     DecisionResponse,
 )
 from service.errors import EngineError, InvalidRequestError, TextTooLongError
+from service.gate.caller import cache_salt
 from tests.service.api.driver import Connection
 from tests.service.api.fakes import USAGE, FakeAnalyzer, client_of, make_app
+from tests.service.gate.gates import key_entry, key_file
 
 TEXT = "Nights are long and I lie awake."
 STRESS = QUESTIONS["stress"]
@@ -431,6 +433,16 @@ async def test_before_the_service_is_ready():
     async with client_of(make_app()) as client:
         response = await client.post("/v1/decisions", json=request())
     assert (response.status_code, response.json()["error"]["code"]) == (503, "not_ready")
+
+
+async def test_each_key_has_a_prefix_cache_of_its_own():
+    analyzer = FakeAnalyzer()
+    keys = key_file(key_entry("a", "ka", scopes=["openai"]))
+    async with client_of(make_app(analyzer, keys=keys)) as client:
+        headers = {"authorization": "Bearer ka"}
+        response = await client.post("/v1/decisions", json=request(), headers=headers)
+    assert response.status_code == 200
+    assert analyzer.calls[0][2].cache_salt == cache_salt("a")
 
 
 async def test_ours_comes_before_a_route_of_vllms():

@@ -256,7 +256,7 @@ async def test_a_client_that_left_is_no_failure(caplog):
     app = app_that(fails(ClientDisconnect()))
 
     async def receive():
-        return {"type": "http.request", "body": b"", "more_body": False}
+        return {"type": "http.request", "body": b"{}", "more_body": False}
 
     async def send(message):
         raise AssertionError("nobody is there")

@@ -1,0 +1,67 @@
+"""Which errors the OpenAPI document lists for which routes."""
+
+from __future__ import annotations
+
+from service.errors import (
+    BodyTooLargeError,
+    EmptyTextError,
+    EngineError,
+    InvalidRequestError,
+    NotReadyError,
+    OverloadedError,
+    ServiceError,
+    TextTooLongError,
+    UnknownNameError,
+)
+from service.gate.refusals import (
+    ConcurrencyLimitedError,
+    DeadlineExceededError,
+    DeadlineUnreachableError,
+    ForbiddenError,
+    KeyExpiredError,
+    NotImplementedByModelError,
+    PostsLimitedError,
+    RateLimitedError,
+    UnauthorizedError,
+    UnsupportedMediaTypeError,
+)
+
+Errors = tuple[type[ServiceError], ...]
+
+KEY_ERRORS: Errors = (
+    UnauthorizedError,
+    KeyExpiredError,
+    ForbiddenError,
+    RateLimitedError,
+    ConcurrencyLimitedError,
+)
+"""Of every route that asks for a key."""
+
+_WORK_ERRORS: Errors = (
+    *KEY_ERRORS,
+    BodyTooLargeError,
+    PostsLimitedError,
+    ServiceError,
+    NotReadyError,
+    OverloadedError,
+    DeadlineUnreachableError,
+    DeadlineExceededError,
+)
+
+ANALYZE_ERRORS: Errors = (
+    InvalidRequestError,
+    UnknownNameError,
+    EmptyTextError,
+    TextTooLongError,
+    UnsupportedMediaTypeError,
+    EngineError,
+    *_WORK_ERRORS,
+)
+OPENAI_ERRORS: Errors = (
+    InvalidRequestError,
+    TextTooLongError,
+    UnknownNameError,
+    NotImplementedByModelError,
+    *_WORK_ERRORS,
+)
+DECISION_ERRORS: Errors = ANALYZE_ERRORS

@@ -1,0 +1,173 @@
+from __future__ import annotations
+
+import logging
+
+import pytest
+
+from service.gate import Gate
+from service.gate.caller import ANONYMOUS, CALLER, Caller
+from service.gate.routes import ROUTES
+from service.gate.scopes import PAGES, Scope, scopes_of
+from service.settings import Settings
+from tests.service.gate.gates import KEY, Seen, client_of, key_entry, key_file, refusal
+
+PROTECTED = [path for path in ROUTES if path not in ("/livez", "/readyz")]
+
+
+def keyed(**fields: object) -> Settings:
+    return Settings(keys=key_file(key_entry(**fields)))
+
+
+@pytest.mark.parametrize("path", PROTECTED)
+async def test_no_route_answers_without_a_key(path: str):
+    app = Seen()
+    async with client_of(app, keyed(), key=None) as client:
+        response = await client.request(ROUTES[path], path)
+    assert refusal(response) == (401, "unauthorized")
+    assert response.headers["www-authenticate"] == "Bearer"
+    assert app.bodies == []
+
+
+@pytest.mark.parametrize("path", ["/livez", "/readyz"])
+async def test_probes_need_none(path: str):
+    app = Seen()
+    async with client_of(app, keyed(), key=None) as client:
+        assert (await client.get(path)).status_code == 200
+    assert app.callers == [ANONYMOUS]
+
+
+@pytest.mark.parametrize("path", sorted(PAGES))
+async def test_pages_can_be_opened(path: str):
+    async with client_of(Seen(), keyed(), key=None) as client:
+        assert (await client.get(path)).status_code == 401
+    settings = Settings(keys=key_file(key_entry()), public_pages=True)
+    async with client_of(Seen(), settings, key=None) as client:
+        assert (await client.get(path)).status_code == 200
+        assert (await client.post("/analyze", json={})).status_code == 401
+
+
+@pytest.mark.parametrize("path", PROTECTED)
+@pytest.mark.parametrize("scope", list(Scope))
+async def test_a_key_opens_the_routes_of_its_scopes(path: str, scope: Scope):
+    app = Seen()
+    async with client_of(app, keyed(scopes=[scope])) as client:
+        response = await client.request(ROUTES[path], path, json={})
+    if scope in scopes_of(path):
+        assert response.status_code == 200
+        assert app.callers[0].name == "web"
+    else:
+        assert refusal(response) == (403, "forbidden")
+        assert app.callers == []
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "",
+        KEY,
+        "Bearer",
+        "Bearer ",
+        f"Basic {KEY}",
+        f"Bearer {KEY}x",
+        f"Bearer {KEY[:-1]}",
+        f"Bearer {KEY} {KEY}",
+        "Bearer \xe9",
+        f"Bearer {'x' * 2000}",
+    ],
+)
+async def test_anything_but_the_key_is_refused(value: str):
+    async with client_of(Seen(), keyed(), key=None) as client:
+        headers = {"authorization": value.encode("latin-1")}
+        response = await client.get("/tasks", headers=headers)
+    assert refusal(response) == (401, "unauthorized")
+    assert KEY[:10] not in response.text
+
+
+async def test_two_keys_are_none():
+    async with client_of(Seen(), keyed()) as client:
+        headers = [("authorization", f"Bearer {KEY}"), ("authorization", f"Bearer {KEY}")]
+        request = client.build_request("GET", "http://service/tasks", headers=headers)
+        assert refusal(await client.send(request)) == (401, "unauthorized")
+
+
+async def test_the_schemes_name_is_in_any_case():
+    async with client_of(Seen(), keyed(), key=None) as client:
+        response = await client.get("/tasks", headers={"authorization": f"bearer {KEY}"})
+    assert response.status_code == 200
+
+
+async def test_an_expired_key_says_so():
+    async with client_of(Seen(), keyed(expires="2001-01-01T00:00:00Z")) as client:
+        response = await client.get("/tasks")
+    assert refusal(response) == (401, "key_expired")
+    assert response.headers["www-authenticate"] == "Bearer"
+
+
+async def test_a_preflight_carries_no_key():
+    async with client_of(Seen(), keyed(), key=None) as client:
+        assert (await client.options("/analyze")).status_code == 200
+
+
+async def test_an_unknown_path_is_not_found_with_or_without_a_key():
+    for key in (None, KEY):
+        async with client_of(Seen(), keyed(), key=key) as client:
+            assert refusal(await client.get("/version")) == (404, "not_found")
+
+
+async def test_a_refused_body_is_not_read():
+    sent = []
+
+    async def receive():
+        raise AssertionError("the body was read")
+
+    async def send(message):
+        sent.append(message)
+
+    scope = {"type": "http", "method": "POST", "path": "/analyze", "headers": []}
+    await Gate(Seen(), keyed())(scope, receive, send)
+    assert sent[0]["status"] == 401
+
+
+async def test_behind_a_prefix_the_same_holds():
+    sent = []
+
+    async def send(message):
+        sent.append(message)
+
+    scope = {
+        "type": "http",
+        "method": "GET",
+        "path": "/proxy/metrics",
+        "root_path": "/proxy",
+        "headers": [(b"authorization", f"Bearer {KEY}".encode())],
+    }
+    await Gate(Seen(), keyed(scopes=["analyze"]))(scope, None, send)  # type: ignore[arg-type]
+    assert sent[0]["status"] == 403
+
+
+async def test_the_caller_stands_in_the_state_where_logs_look_for_it():
+    states = []
+
+    async def app(scope, receive, send):
+        states.append(scope["state"][CALLER])
+        await Seen()(scope, receive, send)
+
+    async with client_of(app, keyed(scopes=["analyze"])) as client:
+        await client.get("/tasks")
+    assert isinstance(states[0], Caller)
+    assert states[0].name == "web"
+    assert CALLER == "mentalllama_caller"
+
+
+async def test_without_keys_everybody_is_anonymous():
+    app = Seen()
+    async with client_of(app, key=None) as client:
+        assert (await client.get("/metrics")).status_code == 200
+    assert app.callers == [ANONYMOUS]
+
+
+async def test_no_key_is_logged(caplog):
+    caplog.set_level(logging.DEBUG)
+    async with client_of(Seen(), keyed(), key="mentalllama_wrong") as client:
+        await client.get("/tasks")
+    assert "mentalllama_wrong" not in caplog.text
