@@ -24,8 +24,12 @@ class MentalLlamaPlugin:
     def attach_router(self, app: FastAPI) -> None:
         """Add the routes and the layers before them to vLLM's app."""
         from service.api import attach
+        from service.log_format import configure_logs
+        from service.settings import load_settings
 
-        attach(app)
+        settings = load_settings()
+        configure_logs(settings.log_format)
+        attach(app, settings)
 
     async def init_state(
         self, engine_client: EngineClient | None, state: State, args: Namespace
@@ -36,18 +40,26 @@ class MentalLlamaPlugin:
             ServiceError: the model or the deployment's settings cannot be used; the start fails.
         """
         from service.api.state import ServiceState
+        from service.lifecycle import ATTRIBUTE, Lifecycle, Phase
+        from service.lifespan import WATCHDOG
         from service.logs import keep_requests_out
         from service.serving import make_analyzer
         from service.settings import load_policy, load_settings
+        from service.watchdog import Progress, Watchdog
 
         if engine_client is None:
             return
         settings = load_settings()
+        lifecycle: Lifecycle = getattr(state, ATTRIBUTE)
+        progress = Progress()
+        progress.watch(engine_client)
+        lifecycle.move(Phase.WARMING)
         analyzer = await make_analyzer(engine_client, _adapters(state), load_policy(settings))
         keep_requests_out()
-        state.mentalllama = ServiceState(
-            analyzer=analyzer, settings=settings, check_engine=engine_client.check_health
-        )
+        check = engine_client.check_health
+        setattr(state, WATCHDOG, Watchdog(check, progress, settings.stall_seconds))
+        state.mentalllama = ServiceState(analyzer=analyzer, settings=settings, check_engine=check)
+        lifecycle.move(Phase.READY)
 
 
 def _adapters(state: State) -> dict[str, Any]:

@@ -33,6 +33,7 @@ from service.errors import (
 from service.gate.refusals import (
     ERRORS,
     NotImplementedByModelError,
+    RequestTimeoutError,
     UnauthorizedError,
     UnsupportedMediaTypeError,
 )
@@ -56,6 +57,7 @@ _ANALYZE_ERRORS: tuple[type[ServiceError], ...] = (
     UnknownNameError,
     EmptyTextError,
     TextTooLongError,
+    RequestTimeoutError,
     BodyTooLargeError,
     UnsupportedMediaTypeError,
     ServiceError,
@@ -68,9 +70,12 @@ _OPENAI_ERRORS: tuple[type[ServiceError], ...] = (
     TextTooLongError,
     UnauthorizedError,
     UnknownNameError,
+    RequestTimeoutError,
     BodyTooLargeError,
     ServiceError,
     NotImplementedByModelError,
+    EngineError,
+    NotReadyError,
     OverloadedError,
 )
 # vLLM answers 400 and 404 where our own routes answer 422.
@@ -86,7 +91,8 @@ With `stream`: server-sent events.
 - `label`: a question is decided on a text (`LabelEvent`); its explanation follows.
 - `explanation`: more of an explanation (`ExplanationEvent`).
 - `result`: the same object as without `stream`; the last event.
-- `error`: in place of `result`, where the analysis failed once the stream had begun (`ErrorEvent`).
+- `error`: in place of `result`, where the analysis failed or the service had to stop once the
+  stream had begun (`ErrorEvent`).
 
 A comment (`: keep-alive`) is sent when nothing else was for a while. What fails before the first \
 event is answered with a status, not with a stream. Closing the connection ends the work."""
@@ -115,7 +121,7 @@ Every `GET` is answered on `HEAD` too.
 
 ## Errors
 
-Every response from 400 on, on every route but the two health checks, has one shape \
+Every response from 400 on, on every route but the health checks, has one shape \
 (`ErrorResponse`) and one of these codes. A message never repeats what was sent.
 
 | code | status | when |
@@ -166,8 +172,9 @@ def _paths() -> dict[str, Any]:
                 {"200": _json_response("The tasks.", "Catalogue", examples.CATALOGUE)},
             )
         },
-        "/livez": {"get": _health("livez", "Is the engine alive?", "dead")},
-        "/readyz": {"get": _health("readyz", "May the service be sent work?", "starting")},
+        "/livez": {"get": _health("livez", "Does the engine go on?", "stalled")},
+        "/readyz": {"get": _health("readyz", "May the service be sent work?", "draining")},
+        "/health": {"get": _health("health", "`/readyz`, by vLLM's name for it", "draining")},
         "/metrics": {
             "get": _operation(
                 "operation",

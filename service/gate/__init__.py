@@ -1,10 +1,11 @@
 """What stands before the routes, vLLM's and ours: pure ASGI, no route knows of it.
 
-A request passes, from the outside in: `RequestId` (an id), `Observe` (metrics), `Errors` (one shape
-for whatever goes wrong further in), `Allowlist` (the closed list of routes), `BodyLimit`.
+A request passes, from the outside in: `RequestId` (an id), `Record` (a line in the log), `Observe`
+(metrics), `Errors` (one shape for whatever goes wrong further in), `Allowlist` (the closed list of
+routes), `Drain` (no new work while the service ends), `BodyLimit` (a whole body, in time).
 `BaseHTTPMiddleware` is used nowhere: it hides a client's disconnect from the app.
 
-`Gate` is the five in one. `service.api.attach` adds it to the app. vLLM puts its own middlewares
+`Gate` is all of them in one. `service.api.attach` adds it to the app. vLLM puts its own middlewares
 (CORS, API keys) around whatever a plugin adds, so their refusals would keep vLLM's shape:
 `mentalllama serve` therefore also passes `--middleware service.gate.Gate`, which goes outermost.
 Where two stand in a row the outer one works and the inner one steps aside.
@@ -16,8 +17,10 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service.gate.allowlist import Allowlist
 from service.gate.body_limit import BodyLimit
+from service.gate.drain import Drain
 from service.gate.errors import Errors
 from service.gate.observe import Observe
+from service.gate.record import Record
 from service.gate.request_id import RequestId
 from service.gate.shape import state_of
 from service.settings import Settings, load_settings
@@ -39,9 +42,11 @@ class Gate:
     """
 
     def __init__(self, app: ASGIApp, settings: Settings | None = None) -> None:
-        limit = (settings or load_settings()).max_body_bytes
+        chosen = settings or load_settings()
         self.app = app
-        self.guarded: ASGIApp = RequestId(Observe(Errors(Allowlist(BodyLimit(app, limit)))))
+        bodies = BodyLimit(app, chosen.max_body_bytes, chosen.body_seconds)
+        guarded = Observe(Errors(Allowlist(Drain(bodies))))
+        self.guarded: ASGIApp = RequestId(Record(guarded, chosen.audit_log))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one connection."""

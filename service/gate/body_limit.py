@@ -1,4 +1,4 @@
-"""Refuses a request body beyond the limit, at its announced length or as soon as it grows over it.
+"""Refuses a body beyond the limit, as announced or as it grows, and one that takes too long.
 
 A body within the limit is held here until it is complete and handed on whole: every route of the
 list reads its body whole anyway, and so the app never starts on a request that is going to be
@@ -7,18 +7,22 @@ refused.
 
 from __future__ import annotations
 
+import asyncio
+
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.errors import BodyTooLargeError
+from service.errors import BodyTooLargeError, ServiceError
+from service.gate.refusals import RequestTimeoutError
 from service.gate.shape import error_response
 
 
 class BodyLimit:
-    """ASGI middleware: bodies of at most `limit` bytes come through."""
+    """ASGI middleware: bodies of at most `limit` bytes, whole within `seconds`, come through."""
 
-    def __init__(self, app: ASGIApp, limit: int) -> None:
+    def __init__(self, app: ASGIApp, limit: int, seconds: float) -> None:
         self.app = app
         self.limit = limit
+        self.seconds = seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one connection."""
@@ -28,22 +32,18 @@ class BodyLimit:
         if _announced(scope) > self.limit:
             await self._refuse(scope, receive, send)
             return
-        body = bytearray()
-        more = True
-        while more:
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                return
-            body += message.get("body", b"")
-            more = message.get("more_body", False)
-            if len(body) > self.limit:
-                await self._refuse(scope, receive, send)
-                return
-        whole: Message | None = {
-            "type": "http.request",
-            "body": bytes(body),
-            "more_body": False,
-        }
+        try:
+            async with asyncio.timeout(self.seconds):
+                body = await self._read(receive)
+        except TimeoutError:
+            await _give_up(_late(self.seconds), scope, receive, send)
+            return
+        if body is None:  # the client has left
+            return
+        if len(body) > self.limit:
+            await self._refuse(scope, receive, send)
+            return
+        whole: Message | None = {"type": "http.request", "body": body, "more_body": False}
         del body
 
         async def replay() -> Message:
@@ -55,13 +55,35 @@ class BodyLimit:
 
         await self.app(scope, replay, send)
 
+    async def _read(self, receive: Receive) -> bytes | None:
+        """The body; as much of it as is over the limit, or None where the client left."""
+        body = bytearray()
+        more = True
+        while more and len(body) <= self.limit:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                return None
+            body += message.get("body", b"")
+            more = message.get("more_body", False)
+        return bytes(body)
+
     async def _refuse(self, scope: Scope, receive: Receive, send: Send) -> None:
         error = BodyTooLargeError(
             f"The body may hold at most {self.limit} bytes. Send fewer or shorter texts a request."
         )
-        # The rest of the body is not read, so the connection is of no more use.
-        response = error_response(error, scope, headers={"connection": "close"})
-        await response(scope, receive, send)
+        await _give_up(error, scope, receive, send)
+
+
+def _late(seconds: float) -> RequestTimeoutError:
+    return RequestTimeoutError(
+        f"The body did not arrive within {seconds:g} seconds. Send it again."
+    )
+
+
+async def _give_up(error: ServiceError, scope: Scope, receive: Receive, send: Send) -> None:
+    # The rest of the body is not read, so the connection is of no more use.
+    response = error_response(error, scope, headers={"connection": "close"})
+    await response(scope, receive, send)
 
 
 def _announced(scope: Scope) -> int:

@@ -40,6 +40,14 @@ class ForbiddenError(ServiceError):
     description = "The caller may not do this."
 
 
+class RequestTimeoutError(ServiceError):
+    """A body that takes too long to arrive."""
+
+    status = 408
+    code = "request_timeout"
+    description = "The request's body did not arrive in time."
+
+
 class UnsupportedMediaTypeError(ServiceError):
     """A body that is not plain JSON."""
 
@@ -73,6 +81,7 @@ ERRORS: tuple[type[ServiceError], ...] = (
     ForbiddenError,
     NotFoundError,
     MethodNotAllowedError,
+    RequestTimeoutError,
     BodyTooLargeError,
     UnsupportedMediaTypeError,
     RateLimitedError,
@@ -92,6 +101,7 @@ BY_STATUS: Mapping[int, type[ServiceError]] = MappingProxyType(
         403: ForbiddenError,
         404: NotFoundError,
         405: MethodNotAllowedError,
+        408: RequestTimeoutError,
         413: BodyTooLargeError,
         415: UnsupportedMediaTypeError,
         422: InvalidRequestError,

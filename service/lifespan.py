@@ -1,0 +1,208 @@
+"""From a server that listens to a process that has ended: signals, the watchdog, the drain.
+
+`add_lifespan` puts `supervised` around the app's own lifespan, which vLLM's server enters after it
+has set its handlers for SIGTERM and SIGINT and before it listens. Ours take their place: vLLM's
+would have the engine refuse new requests at once, and an analysis that was accepted still needs
+several. After the drain the HTTP server is asked to end as vLLM itself does it, by `should_exit`,
+and vLLM's own shutdown stops the engine.
+
+Where the engine fails there is nothing to be saved: open requests are told, and the process ends
+with `EXIT_CODE` without asking anybody, so that a supervisor starts it again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import multiprocessing
+import os
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator, Callable, Iterable
+from typing import Any
+
+from fastapi import FastAPI
+
+from service.errors import EngineError, NotReadyError
+from service.failures import logger
+from service.lifecycle import ATTRIBUTE, ENDING, FAILED, Lifecycle, Phase
+from service.settings import Settings
+from service.watchdog import Watchdog
+
+EXIT_CODE = 1
+"""Of a process whose engine failed; `service.cli.exit_codes` calls it FAILURE."""
+
+WATCHDOG = "mentalllama_watchdog"
+"""The watchdog's name on the app's state, where the plugin puts it."""
+
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+_OWN_END_SECONDS = 1.0
+"""How long requests may take to fail by themselves after the engine has died."""
+
+_TELL_SECONDS = 2.5
+"""How long telling the rest may take; with the above well under 5 seconds."""
+
+_CLOSE_SECONDS = 1.0
+"""How long connections without work may take to close."""
+
+
+def add_lifespan(app: FastAPI, settings: Settings) -> None:
+    """Give an app that has not started a lifecycle, and have its lifespan supervised."""
+    lifecycle = Lifecycle()
+    setattr(app.state, ATTRIBUTE, lifecycle)
+    theirs = app.router.lifespan_context
+
+    @contextlib.asynccontextmanager
+    async def lifespan(served: Any) -> AsyncIterator[Any]:
+        async with theirs(served) as state, supervised(served, lifecycle, settings):
+            yield state
+
+    app.router.lifespan_context = lifespan
+
+
+@contextlib.asynccontextmanager
+async def supervised(
+    app: FastAPI,
+    lifecycle: Lifecycle,
+    settings: Settings,
+    leave: Callable[[], None] | None = None,
+) -> AsyncIterator[None]:
+    """Supervise the process while the block runs.
+
+    Args:
+        app: what the server serves; its state holds the server and, on an engine, the watchdog.
+        lifecycle: the app's.
+        settings: the deployment's.
+        leave: ends the process after a failure; for tests.
+    """
+    supervisor = _Supervisor(app, lifecycle, settings, leave or _leave)
+    supervisor.start()
+    try:
+        yield
+    finally:
+        supervisor.stop()
+
+
+class _Supervisor:
+    def __init__(
+        self, app: FastAPI, lifecycle: Lifecycle, settings: Settings, leave: Callable[[], None]
+    ) -> None:
+        self.app = app
+        self.lifecycle = lifecycle
+        self.settings = settings
+        self.leave = leave
+        self.asked = asyncio.Event()
+        self.impatient = asyncio.Event()
+        self.tasks: list[asyncio.Task[None]] = []
+
+    def start(self) -> None:
+        loop = asyncio.get_running_loop()
+        for number in _SIGNALS:
+            # Only the main thread hears signals; elsewhere a test is the host.
+            with contextlib.suppress(ValueError, RuntimeError):
+                loop.add_signal_handler(number, self.interrupt)
+        self.tasks = [asyncio.create_task(self.drain()), asyncio.create_task(self.listeners())]
+        watchdog: Watchdog | None = getattr(self.app.state, WATCHDOG, None)
+        if watchdog is not None:
+            self.tasks.append(asyncio.create_task(self.watch(watchdog)))
+
+    def stop(self) -> None:
+        """The server has ended; without having been asked to, only because its engine died."""
+        if self.lifecycle.phase not in ENDING:
+            self.lifecycle.move(Phase.DEAD)
+            self.leave()
+        if self.lifecycle.phase is Phase.DRAINING:
+            self.lifecycle.move(Phase.STOPPED)
+        for task in self.tasks:
+            task.cancel()
+
+    def interrupt(self) -> None:
+        """SIGTERM or SIGINT: begin to drain; the second time, end the drain."""
+        if self.asked.is_set():
+            self.impatient.set()
+        # Not only by the task that waits for it: from here on nothing new is accepted.
+        self.lifecycle.move(Phase.DRAINING)
+        self.asked.set()
+
+    async def drain(self) -> None:
+        """Let what runs finish, at most as long as the settings allow, and end the server."""
+        await self.asked.wait()
+        grace = self.settings.grace_seconds
+        logger.info("draining: %d requests run, %g s of grace", self.lifecycle.running, grace)
+        finished = asyncio.create_task(self.lifecycle.idle(grace))
+        impatient = asyncio.create_task(self.impatient.wait())
+        await asyncio.wait({finished, impatient}, return_when=asyncio.FIRST_COMPLETED)
+        impatient.cancel()
+        if not (finished.done() and finished.result()):
+            finished.cancel()
+            ended = self.lifecycle.end_all(
+                NotReadyError(
+                    "The service is stopping, and this was not done when its grace period ended. "
+                    "Send it again."
+                )
+            )
+            logger.warning("draining: %d requests are ended before they are done", ended)
+            await self.lifecycle.idle(_TELL_SECONDS)
+        if self.lifecycle.phase in FAILED:
+            return  # `watch` ends the process
+        await self.end_server()
+
+    async def end_server(self) -> None:
+        """Have the HTTP server end, and close what would keep it from that."""
+        server = self.app.state.server
+        server.should_exit = True
+        await asyncio.sleep(_CLOSE_SECONDS)
+        while True:
+            # Only looks are left here, and clients that do not read or that never sent a whole
+            # request; uvicorn would wait for them without end.
+            for connection in list(server.server_state.connections):
+                connection.transport.abort()
+            await asyncio.sleep(0.1)
+
+    async def watch(self, watchdog: Watchdog) -> None:
+        """Wait for the engine's failure, tell every open request of it, and end the process."""
+        phase = await watchdog.until_failure()
+        logger.critical("the engine is %s: this process ends", phase)
+        self.lifecycle.move(phase)
+        if phase is Phase.DEAD:
+            await self.lifecycle.idle(_OWN_END_SECONDS)
+        self.lifecycle.end_all(
+            EngineError("The engine has failed and is started again. Send this again later.")
+        )
+        await self.lifecycle.idle(_TELL_SECONDS)
+        await asyncio.sleep(0.1)  # for the last bytes to leave
+        self.leave()
+
+    async def listeners(self) -> None:
+        """Have the kernel close connections whose client takes nothing of what waits for it."""
+        seconds = self.settings.reader_seconds
+        server = getattr(self.app.state, "server", None)
+        while server is not None and not server.started:  # noqa: ASYNC110 - uvicorn has no event
+            await asyncio.sleep(0.05)
+        for listener in getattr(server, "servers", ()):
+            bound_reading(listener.sockets, seconds)
+
+
+def bound_reading(listeners: Iterable[Any], seconds: float) -> None:
+    """Set how long a client of these listening sockets may leave its data unread.
+
+    Connections inherit the option (Linux's tcp(7), TCP_USER_TIMEOUT). What a client does not take
+    for this long ends its connection, and with it the request, on every route.
+    """
+    for listener in listeners:
+        if listener.family in (socket.AF_INET, socket.AF_INET6):
+            listener.setsockopt(
+                socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, max(1, round(seconds * 1000))
+            )
+
+
+def _leave() -> None:
+    """End this process now, and the engine with it."""
+    for child in multiprocessing.active_children():
+        child.kill()
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(EXIT_CODE)
