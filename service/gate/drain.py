@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -64,27 +65,17 @@ class _Request:
         self.receive = receive
         self.send = send
         self.started = self.streams = self.complete = False
+        self.returned = self.given_up = False
 
     async def run(self, app: ASGIApp) -> None:
         task = asyncio.current_task()
         assert task is not None
-
-        def give_up(_: object) -> None:
-            loop.call_later(_REACTION_SECONDS, cancel)
-
-        def cancel() -> None:
-            nonlocal cancelled
-            if not returned:
-                cancelled = True
-                task.cancel()
-
-        loop = asyncio.get_running_loop()
-        returned = cancelled = False
-        self.over.add_done_callback(give_up)
+        self.task = task
+        self.over.add_done_callback(self.give_up_soon)
         try:
             await app(self.scope, self.receive_or_end, self.send_unless_over)
         except asyncio.CancelledError:
-            if not cancelled:
+            if not self.given_up:
                 raise
             task.uncancel()
         except Exception:
@@ -92,17 +83,28 @@ class _Request:
             if not self.over.done():
                 raise
         finally:
-            returned = True
+            self.returned = True
         if self.over.done() and not self.complete:
             await self.end(self.over.result())
+
+    def give_up_soon(self, _: object) -> None:
+        """Give the app a moment to end by itself."""
+        asyncio.get_running_loop().call_later(_REACTION_SECONDS, self.give_up)
+
+    def give_up(self) -> None:
+        """Cancel an app that did not."""
+        if not self.returned:
+            self.given_up = True
+            self.task.cancel()
 
     async def receive_or_end(self) -> Message:
         """The next message, or that the client has left when the request has to end."""
         if self.over.done():
             return {"type": "http.disconnect"}
         coming = asyncio.ensure_future(self.receive())
+        waited_for: set[asyncio.Future[Any]] = {coming, self.over}
         try:
-            await asyncio.wait({coming, self.over}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(waited_for, return_when=asyncio.FIRST_COMPLETED)
             return coming.result() if coming.done() else {"type": "http.disconnect"}
         finally:
             coming.cancel()

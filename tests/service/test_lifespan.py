@@ -1,0 +1,130 @@
+"""Supervision in one process; `tests/chaos` does it with signals and real ones."""
+
+from __future__ import annotations
+
+import asyncio
+from types import SimpleNamespace
+
+import pytest
+from fastapi import FastAPI
+
+from service.errors import NotReadyError
+from service.lifecycle import Lifecycle, Phase
+from service.lifespan import WATCHDOG, supervised
+from service.settings import Settings
+
+
+class Server:
+    """Stands for uvicorn's server."""
+
+    def __init__(self, connections: int = 0) -> None:
+        self.started = True
+        self.should_exit = False
+        self.servers: list[object] = []
+        self.aborted = 0
+        transport = SimpleNamespace(abort=self.abort)
+        self.server_state = SimpleNamespace(
+            connections=[SimpleNamespace(transport=transport)] * connections
+        )
+
+    def abort(self) -> None:
+        self.aborted += 1
+        self.server_state.connections = []
+
+
+class Doomed:
+    """A watchdog that finds something at once."""
+
+    def __init__(self, phase: Phase) -> None:
+        self.phase = phase
+
+    async def until_failure(self) -> Phase:
+        return self.phase
+
+
+class Supervised:
+    """A supervised app, and whether its process was ended."""
+
+    def __init__(self, watchdog: Doomed | None = None, connections: int = 0, **settings: object):
+        self.app = FastAPI()
+        self.app.state.server = self.server = Server(connections)
+        if watchdog is not None:
+            setattr(self.app.state, WATCHDOG, watchdog)
+        self.lifecycle = Lifecycle()
+        self.lifecycle.move(Phase.READY)
+        self.left = asyncio.Event()
+        self.running = supervised(
+            self.app, self.lifecycle, Settings.model_validate(settings), self.left.set
+        )
+
+
+async def test_a_server_that_ends_unasked_has_lost_its_engine():
+    """VLLM ends its server by itself when it sees first that the engine is dead."""
+    one = Supervised()
+    async with one.running:
+        assert not one.left.is_set()
+    assert one.left.is_set()
+    assert one.lifecycle.phase is Phase.DEAD
+
+
+async def test_a_server_that_was_asked_to_end_has_stopped():
+    one = Supervised()
+    async with one.running:
+        one.lifecycle.move(Phase.DRAINING)
+    assert not one.left.is_set()
+    assert one.lifecycle.phase is Phase.STOPPED
+
+
+@pytest.mark.parametrize("phase", [Phase.DEAD, Phase.STALLED])
+async def test_a_failed_engine_ends_the_process_once_all_are_told(phase: Phase):
+    one = Supervised(Doomed(phase))
+    running = one.lifecycle.begin()
+    async with one.running:
+        error = await asyncio.wait_for(running.over, 2)
+        assert error.code == "engine_error"
+        assert not one.left.is_set()
+        one.lifecycle.finish(running)
+        await asyncio.wait_for(one.left.wait(), 1)
+        assert one.lifecycle.phase is phase
+
+
+async def test_a_request_that_cannot_be_told_does_not_keep_a_failed_process():
+    one = Supervised(Doomed(Phase.STALLED))
+    one.lifecycle.begin()
+    async with one.running:
+        await asyncio.wait_for(one.left.wait(), 4)
+
+
+async def test_a_drain_ends_the_server_and_closes_what_stays(monkeypatch):
+    interrupts = []
+    loop = asyncio.get_running_loop()
+    monkeypatch.setattr(loop, "add_signal_handler", lambda _, call: interrupts.append(call))
+    one = Supervised(connections=3)
+    async with one.running:
+        running = one.lifecycle.begin()
+        interrupts[0]()
+        assert one.lifecycle.phase is Phase.DRAINING
+        await asyncio.sleep(0.05)
+        assert not one.server.should_exit
+        one.lifecycle.finish(running)
+        await asyncio.sleep(0.05)
+        assert one.server.should_exit
+        assert not running.over.done()
+        assert one.server.aborted == 0
+        await asyncio.sleep(1.2)
+        assert one.server.aborted == 3
+
+
+async def test_the_grace_period_ends(monkeypatch):
+    interrupts = []
+    loop = asyncio.get_running_loop()
+    monkeypatch.setattr(loop, "add_signal_handler", lambda _, call: interrupts.append(call))
+    one = Supervised(grace_seconds=0.05)
+    async with one.running:
+        running = one.lifecycle.begin()
+        interrupts[0]()
+        error = await asyncio.wait_for(running.over, 1)
+        assert isinstance(error, NotReadyError)
+        one.lifecycle.finish(running)
+        await asyncio.sleep(0.05)
+        assert one.server.should_exit
