@@ -30,6 +30,7 @@ from service.failures import logger
 from service.lifecycle import ATTRIBUTE, ENDING, FAILED, Lifecycle, Phase
 from service.settings import Settings
 from service.watchdog import Watchdog
+from service.work_lock import WorkLock
 
 EXIT_CODE = 1
 """Of a process whose engine failed; `service.cli.exit_codes` calls it FAILURE."""
@@ -96,8 +97,10 @@ class _Supervisor:
         self.asked = asyncio.Event()
         self.impatient = asyncio.Event()
         self.tasks: list[asyncio.Task[None]] = []
+        self.work = WorkLock()
 
     def start(self) -> None:
+        self.work.take()
         loop = asyncio.get_running_loop()
         for number in _SIGNALS:
             # Only the main thread hears signals; elsewhere a test is the host.
@@ -110,6 +113,7 @@ class _Supervisor:
 
     def stop(self) -> None:
         """The server has ended; without having been asked to, only because its engine died."""
+        self.work.let_go()
         if self.lifecycle.phase not in ENDING:
             self.lifecycle.move(Phase.DEAD)
             self.leave()
@@ -151,6 +155,7 @@ class _Supervisor:
 
     async def end_server(self) -> None:
         """Have the HTTP server end, and close what would keep it from that."""
+        self.work.let_go()
         server = self.app.state.server
         server.should_exit = True
         await asyncio.sleep(_CLOSE_SECONDS)

@@ -11,6 +11,7 @@ import sys
 from argparse import Namespace
 from collections.abc import Mapping, Sequence
 
+from service import work_lock
 from service.errors import InvalidRequestError, ServiceError
 
 _LOG_CONTENT = ("enable_log_requests", "enable_log_outputs")
@@ -41,6 +42,7 @@ def main(arguments: Sequence[str]) -> int:
     command.validate(parsed)
     try:
         refuse_content_in_logs(parsed, os.environ)
+        work_lock.create(os.environ)
         command.cmd(parsed)
     except ServiceError as error:
         from service.cli.exit_codes import exit_code  # the whole command line, for this case alone

@@ -1,10 +1,14 @@
-"""The real engine's process is killed under load, with everything logged that can be."""
+"""The real server and its engine, ended under load: asked to, and by killing the engine.
+
+Everything is logged that can be.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import json
+import os
 import signal
 import time
 from pathlib import Path
@@ -125,3 +129,37 @@ def test_every_line_of_the_log_is_json(killed, doomed: RunningServer) -> None:
     for line in ours:
         json.loads(line)
     assert sum(line.startswith("{") for line in lines) > 0.9 * len(lines)
+
+
+def test_no_accepted_request_is_lost_when_every_process_gets_sigterm(
+    embedded_model: Path, tmp_path: Path
+) -> None:
+    """As from systemd; a request that was accepted still needs the engine several times."""
+    with serve([], tmp_path / "log", {"MENTALLLAMA_GRACE_SECONDS": "60"}) as server:
+        answers, probes, code = asyncio.run(terminate(server))
+    assert probes == [(503, "draining"), (200, "draining"), (503, "not_ready")]
+    assert [one.answered() for one in answers[:2]] == [True, True]
+    for one in answers[2:]:
+        assert (one.status, one.whole) == (200, True)
+        assert "error" not in one.body
+    assert code == 0
+
+
+async def terminate(server: RunningServer) -> tuple[list[Answer], list[tuple[int, str]], int]:
+    """What was answered after SIGTERM, what probes and new work were, and the exit code."""
+    kinds = [
+        message(analysis(texts=4, explanation_tokens=48)),
+        message(analysis(texts=4, explanation_tokens=48, stream=True)),
+        completion("/v1/completions", prompt=WORD, max_tokens=150),
+        completion("/v1/completions", prompt=WORD, max_tokens=150, stream=True),
+    ]
+    asking = [asyncio.create_task(ask(server.url, sent, seconds=60)) for sent in kinds]
+    await asyncio.sleep(0.7)
+    assert not any(task.done() for task in asking)
+    os.killpg(server.process.pid, signal.SIGTERM)
+    await asyncio.sleep(0.1)
+    probes = [await asyncio.to_thread(probe, server.url, path) for path in ("/readyz", "/livez")]
+    refused = await ask(server.url, kinds[0])
+    answers = await asyncio.gather(*asking)
+    code = await asyncio.to_thread(server.process.wait, 30)
+    return answers, [*probes, (refused.status or 0, refused.code() or "")], code
