@@ -24,6 +24,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from service.gate.routes import route_name
 from service.gate.shape import request_id_of, state_of
 from service.settings import PREFIX, InvalidSettingsError
+from service.trace import TRACE_HEADERS
 
 ANONYMOUS = "anonymous"
 """The caller's name where the deployment knows no keys."""
@@ -81,6 +82,8 @@ class Record:
             return
         begun = time.perf_counter()
         trace_id = _trace_id(scope)
+        parent = _header(scope, b"traceparent").decode()
+        traced = TRACE_HEADERS.set({"traceparent": parent} if trace_id else None)
         status: int | None = None
         first: float | None = None
         received = sent = 0
@@ -108,6 +111,7 @@ class Record:
         try:
             await self.app(scope, watched_receive, watched_send)
         finally:
+            TRACE_HEADERS.reset(traced)
             facts = {
                 "request_id": request_id_of(scope),
                 "trace_id": trace_id,
@@ -154,10 +158,15 @@ class _Line(logging.Formatter):
         return json.dumps({"time": at, **facts}, ensure_ascii=False)
 
 
+def _header(scope: Scope, wanted: bytes) -> bytes:
+    """A header's value; empty where it is not there exactly once."""
+    given = [value for name, value in scope["headers"] if name.lower() == wanted]
+    return given[0] if len(given) == 1 else b""
+
+
 def _trace_id(scope: Scope) -> str | None:
-    given = [value for name, value in scope["headers"] if name.lower() == b"traceparent"]
-    found = _TRACEPARENT.fullmatch(given[0]) if len(given) == 1 else None
-    if given and found is None:
+    found = _TRACEPARENT.fullmatch(_header(scope, b"traceparent"))
+    if found is None:
         scope["headers"] = [pair for pair in scope["headers"] if pair[0].lower() != b"traceparent"]
     return found[1].decode() if found else None
 
