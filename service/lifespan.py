@@ -102,7 +102,8 @@ class _Supervisor:
     def start(self) -> None:
         self.work.take()
         loop = asyncio.get_running_loop()
-        for number in _SIGNALS:
+        # Without a server to end, as under another host than vLLM's, signals stay the host's.
+        for number in _SIGNALS if hasattr(self.app.state, "server") else ():
             # Only the main thread hears signals; elsewhere a test is the host.
             with contextlib.suppress(ValueError, RuntimeError):
                 loop.add_signal_handler(number, self.interrupt)

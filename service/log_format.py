@@ -33,7 +33,7 @@ class TextFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """The line, without its end."""
         facts = "".join(f" {k}={v}" for k, v in facts_of(record).items() if v is not None)
-        at = _at(record).strftime("%m-%d %H:%M:%S")
+        at = _at(record).astimezone().strftime("%m-%d %H:%M:%S")  # local, as vLLM's
         return f"{record.levelname} {at} [{record.name}] {record.getMessage()}{facts}"
 
 
