@@ -9,7 +9,7 @@ from service.analysis.types import Event, Options
 from service.trace import TRACE_HEADERS
 from tests.service.api.fakes import FakeAnalyzer, client_of, make_app
 
-PARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+PARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0b1902b7-01"
 
 
 class Traced(FakeAnalyzer):

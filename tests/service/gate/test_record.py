@@ -21,7 +21,7 @@ from tests.service.api.fakes import FakeAnalyzer, client_of, make_app
 WORD = "zqcanary"
 TEXT = f"{WORD} quiet days again."
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
-PARENT = f"00-{TRACE}-00f067aa0ba902b7-01"
+PARENT = f"00-{TRACE}-00f067aa0b1902b7-01"
 
 
 @pytest.fixture
