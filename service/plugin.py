@@ -39,6 +39,7 @@ class MentalLlamaPlugin:
         Raises:
             ServiceError: the model or the deployment's settings cannot be used; the start fails.
         """
+        from service.analysis.redaction import Redacting
         from service.api.state import ServiceState
         from service.lifecycle import ATTRIBUTE, Lifecycle, Phase
         from service.lifespan import WATCHDOG
@@ -54,7 +55,8 @@ class MentalLlamaPlugin:
         progress = Progress()
         progress.watch(engine_client)
         lifecycle.move(Phase.WARMING)
-        analyzer = await make_analyzer(engine_client, _adapters(state), load_policy(settings))
+        made = await make_analyzer(engine_client, _adapters(state), load_policy(settings))
+        analyzer = Redacting(made) if settings.redact else made
         keep_requests_out()
         check = engine_client.check_health
         setattr(state, WATCHDOG, Watchdog(check, progress, settings.stall_seconds))

@@ -96,6 +96,14 @@ class Settings(BaseSettings):
             "to read: on a GPU 60 is plenty."
         ),
     )
+    redact: bool = Field(
+        default=False,
+        description=(
+            "Whether handles, e-mail addresses, phone numbers and links are taken out of the texts "
+            "of /analyze before the model sees them. They are known by their form; names are not. "
+            "Evidence still stands in the text as it was sent."
+        ),
+    )
     log_format: Literal["text", "json"] = Field(
         default="text",
         description="How log lines are written: `text`, or `json` for one JSON object a line.",
