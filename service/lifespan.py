@@ -117,6 +117,7 @@ class _Supervisor:
         self.work.let_go()
         if self.lifecycle.phase not in ENDING:
             self.lifecycle.move(Phase.DEAD)
+        if self.lifecycle.phase in FAILED:  # vLLM's server may have been quicker than `watch`
             self.leave()
         if self.lifecycle.phase is Phase.DRAINING:
             self.lifecycle.move(Phase.STOPPED)
@@ -198,10 +199,11 @@ def bound_reading(listeners: Iterable[Any], seconds: float) -> None:
     for this long ends its connection, and with it the request, on every route.
     """
     for listener in listeners:
-        if listener.family in (socket.AF_INET, socket.AF_INET6):
-            listener.setsockopt(
-                socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, max(1, round(seconds * 1000))
-            )
+        # A duplicate is the same socket to the kernel; uvloop's own objects set no options.
+        with socket.socket(fileno=os.dup(listener.fileno())) as same:
+            if same.family in (socket.AF_INET, socket.AF_INET6):
+                milliseconds = max(1, round(seconds * 1000))
+                same.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, milliseconds)
 
 
 def _leave() -> None:

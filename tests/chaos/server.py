@@ -2,9 +2,10 @@
 
     python -m tests.chaos.server --port N
 
-Everything but the engine is real: gate, lifecycle, watchdog, Analyzer, uvicorn. SIGUSR1 makes the
-engine hang, SIGUSR2 makes it die. `CHAOS_DELAY` is how long it takes a step, `CHAOS_WORDS` how many
-words an explanation has. /metrics says what could leak: tasks and requests in the engine.
+Everything but the engine is real: gate, lifecycle, watchdog, Analyzer, uvicorn, uvloop. SIGUSR1
+makes the engine hang, SIGUSR2 makes it die. `CHAOS_DELAY` is how long it takes a step,
+`CHAOS_WORDS` how many words an explanation has. /metrics says what could leak: tasks and requests
+in the engine.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 
 import uvicorn
+import uvloop
 from fastapi import FastAPI, Response
 from prometheus_client import CONTENT_TYPE_LATEST, Gauge, generate_latest
 
@@ -138,4 +140,4 @@ async def serve(port: int) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(serve(int(sys.argv[sys.argv.index("--port") + 1])))
+    uvloop.run(serve(int(sys.argv[sys.argv.index("--port") + 1])))

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import socket
 from types import SimpleNamespace
 
 import pytest
+import uvloop
 from fastapi import FastAPI
 
 from service.errors import NotReadyError
 from service.lifecycle import Lifecycle, Phase
-from service.lifespan import WATCHDOG, supervised
+from service.lifespan import WATCHDOG, bound_reading, supervised
 from service.settings import Settings
 
 
@@ -128,3 +131,35 @@ async def test_the_grace_period_ends(monkeypatch):
         one.lifecycle.finish(running)
         await asyncio.sleep(0.05)
         assert one.server.should_exit
+
+
+async def test_a_failure_that_the_server_sees_first_ends_the_process_too():
+    one = Supervised()
+    async with one.running:
+        one.lifecycle.move(Phase.DEAD)
+    assert one.left.is_set()
+
+
+@pytest.mark.parametrize("policy", [asyncio.DefaultEventLoopPolicy, uvloop.EventLoopPolicy])
+def test_connections_inherit_how_long_they_may_go_unread(policy):
+    async def inherited() -> int:
+        accepted = asyncio.get_running_loop().create_future()
+        server = await asyncio.start_server(
+            lambda _, writer: accepted.set_result(writer), "127.0.0.1", 0
+        )
+        bound_reading(server.sockets, 1.5)
+        _, client = await asyncio.open_connection(*server.sockets[0].getsockname())
+        writer = await accepted
+        found = writer.get_extra_info("socket")
+        with socket.socket(fileno=os.dup(found.fileno())) as same:
+            value = same.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT)
+        client.close()
+        writer.close()
+        server.close()
+        return value
+
+    loop = policy().new_event_loop()
+    try:
+        assert loop.run_until_complete(inherited()) == 1500
+    finally:
+        loop.close()
