@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -66,6 +65,7 @@ class _Request:
         self.send = send
         self.started = self.streams = self.complete = False
         self.returned = self.given_up = False
+        self.limits: set[asyncio.Timeout] = set()
 
     async def run(self, app: ASGIApp) -> None:
         task = asyncio.current_task()
@@ -88,8 +88,11 @@ class _Request:
             await self.end(self.over.result())
 
     def give_up_soon(self, _: object) -> None:
-        """Give the app a moment to end by itself."""
-        asyncio.get_running_loop().call_later(_REACTION_SECONDS, self.give_up)
+        """Say that the client has left, and give the app a moment to end by itself."""
+        loop = asyncio.get_running_loop()
+        for limit in self.limits:
+            limit.reschedule(loop.time())
+        loop.call_later(_REACTION_SECONDS, self.give_up)
 
     def give_up(self) -> None:
         """Cancel an app that did not."""
@@ -101,13 +104,16 @@ class _Request:
         """The next message, or that the client has left when the request has to end."""
         if self.over.done():
             return {"type": "http.disconnect"}
-        coming = asyncio.ensure_future(self.receive())
-        waited_for: set[asyncio.Future[Any]] = {coming, self.over}
+        # A limit that is set only at the end costs less than a second task for each message.
+        limit = asyncio.timeout(None)
+        self.limits.add(limit)
         try:
-            await asyncio.wait(waited_for, return_when=asyncio.FIRST_COMPLETED)
-            return coming.result() if coming.done() else {"type": "http.disconnect"}
+            async with limit:
+                return await self.receive()
+        except TimeoutError:
+            return {"type": "http.disconnect"}
         finally:
-            coming.cancel()
+            self.limits.discard(limit)
 
     async def send_unless_over(self, message: Message) -> None:
         """Pass on what the app says until the request has to end.

@@ -14,7 +14,7 @@ import logging
 import logging.handlers
 import re
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -47,6 +47,10 @@ class Amounts:
     prompt_tokens: int | None = None
     cached_tokens: int | None = None
     completion_tokens: int | None = None
+
+    def facts(self) -> dict[str, int | None]:
+        """By name, for a line."""
+        return {name: getattr(self, name) for name in self.__slots__}
 
 
 def amounts_of(scope: Scope) -> Amounts:
@@ -124,7 +128,7 @@ class Record:
                 "bytes_out": sent,
                 "first_byte_ms": _milliseconds(begun, first),
                 "total_ms": _milliseconds(begun, time.perf_counter()),
-                **asdict(amounts_of(scope)),
+                **amounts_of(scope).facts(),
             }
             if facts["route"] not in _QUIET or facts["outcome"] != "ok":
                 access.info("request", extra={"facts": facts})
