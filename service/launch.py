@@ -20,14 +20,11 @@ from typing import NoReturn
 
 from service.analysis.quotation import BACKEND
 from service.models import ResolvedModel
-from service.settings import Settings, load_settings
+from service.settings import STOP_SECONDS, Settings, load_settings
 
 PLUGIN = "mentalllama"
 MODEL_VARIABLE = "MENTALLLAMA_MODEL_NAME"
 """Under which name the server's child process finds what the user called the model."""
-
-STOP_SECONDS = 10
-"""What ending a server takes at most once its grace period is over."""
 
 _PLUGIN_GROUPS = (
     "vllm.general_plugins",

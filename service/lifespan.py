@@ -20,6 +20,7 @@ import os
 import signal
 import socket
 import sys
+import threading
 from collections.abc import AsyncIterator, Callable, Iterable
 from typing import Any
 
@@ -27,8 +28,8 @@ from fastapi import FastAPI
 
 from service.errors import EngineError, NotReadyError
 from service.failures import logger
-from service.lifecycle import ATTRIBUTE, ENDING, FAILED, Lifecycle, Phase
-from service.settings import Settings
+from service.lifecycle import ATTRIBUTE, FAILED, Lifecycle, Phase
+from service.settings import STOP_SECONDS, Settings
 from service.watchdog import Watchdog
 from service.work_lock import WorkLock
 
@@ -47,6 +48,9 @@ _TELL_SECONDS = 2.5
 
 _CLOSE_SECONDS = 1.0
 """How long connections without work may take to close."""
+
+_ENGINE_SECONDS = STOP_SECONDS - _TELL_SECONDS - _CLOSE_SECONDS - 0.5
+"""How long the engine may take to stop once the server has ended."""
 
 
 def add_lifespan(app: FastAPI, settings: Settings) -> None:
@@ -68,7 +72,7 @@ async def supervised(
     app: FastAPI,
     lifecycle: Lifecycle,
     settings: Settings,
-    leave: Callable[[], None] | None = None,
+    leave: Callable[[int], None] | None = None,
 ) -> AsyncIterator[None]:
     """Supervise the process while the block runs.
 
@@ -76,21 +80,22 @@ async def supervised(
         app: what the server serves; its state holds the server and, on an engine, the watchdog.
         lifecycle: the app's.
         settings: the deployment's.
-        leave: ends the process after a failure; for tests.
+        leave: ends the process with a code; for tests.
     """
     supervisor = _Supervisor(app, lifecycle, settings, leave or _leave)
     supervisor.start()
     try:
         yield
     finally:
-        supervisor.stop()
+        await supervisor.stop()
 
 
 class _Supervisor:
     def __init__(
-        self, app: FastAPI, lifecycle: Lifecycle, settings: Settings, leave: Callable[[], None]
+        self, app: FastAPI, lifecycle: Lifecycle, settings: Settings, leave: Callable[[int], None]
     ) -> None:
-        self.app = app
+        self.server: Any = getattr(app.state, "server", None)
+        self.watchdog: Watchdog | None = getattr(app.state, WATCHDOG, None)
         self.lifecycle = lifecycle
         self.settings = settings
         self.leave = leave
@@ -103,26 +108,30 @@ class _Supervisor:
         self.work.take()
         loop = asyncio.get_running_loop()
         # Without a server to end, as under another host than vLLM's, signals stay the host's.
-        for number in _SIGNALS if hasattr(self.app.state, "server") else ():
+        for number in _SIGNALS if self.server is not None else ():
             # Only the main thread hears signals; elsewhere a test is the host.
             with contextlib.suppress(ValueError, RuntimeError):
                 loop.add_signal_handler(number, self.interrupt)
         self.tasks = [asyncio.create_task(self.drain()), asyncio.create_task(self.listeners())]
-        watchdog: Watchdog | None = getattr(self.app.state, WATCHDOG, None)
-        if watchdog is not None:
-            self.tasks.append(asyncio.create_task(self.watch(watchdog)))
+        if self.watchdog is not None:
+            self.tasks.append(asyncio.create_task(self.watch(self.watchdog)))
 
-    def stop(self) -> None:
-        """The server has ended; without having been asked to, only because its engine died."""
+    async def stop(self) -> None:
+        """The server has ended: asked to, or because vLLM saw first that the engine is dead."""
         self.work.let_go()
-        if self.lifecycle.phase not in ENDING:
-            self.lifecycle.move(Phase.DEAD)
-        if self.lifecycle.phase in FAILED:  # vLLM's server may have been quicker than `watch`
-            self.leave()
-        if self.lifecycle.phase is Phase.DRAINING:
-            self.lifecycle.move(Phase.STOPPED)
         for task in self.tasks:
             task.cancel()
+        if self.watchdog is not None and await self.watchdog.is_dead():
+            self.lifecycle.move(Phase.DEAD)
+        if self.lifecycle.phase in FAILED:
+            self.leave(EXIT_CODE)
+            return
+        self.lifecycle.move(Phase.STOPPED)
+        if self.server is not None:
+            # vLLM stops its engine next, and waits for it longer than a supervisor may wait for us.
+            late = threading.Timer(_ENGINE_SECONDS, self.leave, (0,))
+            late.daemon = True
+            late.start()
 
     def interrupt(self) -> None:
         """SIGTERM or SIGINT: begin to drain; the second time, end the drain."""
@@ -158,13 +167,12 @@ class _Supervisor:
     async def end_server(self) -> None:
         """Have the HTTP server end, and close what would keep it from that."""
         self.work.let_go()
-        server = self.app.state.server
-        server.should_exit = True
+        self.server.should_exit = True
         await asyncio.sleep(_CLOSE_SECONDS)
         while True:
             # Only looks are left here, and clients that do not read or that never sent a whole
             # request; uvicorn would wait for them without end.
-            for connection in list(server.server_state.connections):
+            for connection in list(self.server.server_state.connections):
                 connection.transport.abort()
             await asyncio.sleep(0.1)
 
@@ -180,15 +188,16 @@ class _Supervisor:
         )
         await self.lifecycle.idle(_TELL_SECONDS)
         await asyncio.sleep(0.1)  # for the last bytes to leave
-        self.leave()
+        self.leave(EXIT_CODE)
 
     async def listeners(self) -> None:
         """Have the kernel close connections whose client takes nothing of what waits for it."""
         seconds = self.settings.reader_seconds
-        server = getattr(self.app.state, "server", None)
-        while server is not None and not server.started:  # noqa: ASYNC110 - uvicorn has no event
+        if self.server is None:
+            return
+        while not self.server.started:  # noqa: ASYNC110 - uvicorn has no event for it
             await asyncio.sleep(0.05)
-        for listener in getattr(server, "servers", ()):
+        for listener in self.server.servers:
             bound_reading(listener.sockets, seconds)
 
 
@@ -206,11 +215,11 @@ def bound_reading(listeners: Iterable[Any], seconds: float) -> None:
                 same.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, milliseconds)
 
 
-def _leave() -> None:
+def _leave(code: int) -> None:
     """End this process now, and the engine with it."""
     for child in multiprocessing.active_children():
         child.kill()
     logging.shutdown()
     sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(EXIT_CODE)
+    os._exit(code)

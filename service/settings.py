@@ -18,6 +18,9 @@ from service.errors import ServiceError
 
 PREFIX = "MENTALLLAMA_"
 
+STOP_SECONDS = 10
+"""What ending a process takes at most once its grace period is over."""
+
 NOTICE = (
     "These are labels that a language model reads in a text. They are no diagnosis and no advice, "
     "and they can be wrong. A person should look at every text that matters."

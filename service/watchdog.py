@@ -91,14 +91,20 @@ class Watchdog:
         self._patience = patience
         self._tick = min(tick, patience)
 
+    async def is_dead(self) -> bool:
+        """Whether the engine is dead; logged where it is."""
+        try:
+            await self._check_engine()
+        except Exception as error:  # noqa: BLE001 - any failure of the check is the answer
+            log_failure(error, None)
+            return True
+        return False
+
     async def until_failure(self) -> Phase:
         """Return `DEAD` or `STALLED` once the engine is it."""
         while True:
             await asyncio.sleep(self._tick)
-            try:
-                await self._check_engine()
-            except Exception as error:  # noqa: BLE001 - any failure of the check is the answer
-                log_failure(error, None)
+            if await self.is_dead():
                 return Phase.DEAD
             silence = self._progress.silence
             ENGINE_SILENCE.set(silence)

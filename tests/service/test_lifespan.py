@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import socket
 from types import SimpleNamespace
@@ -11,6 +12,7 @@ import pytest
 import uvloop
 from fastapi import FastAPI
 
+from service import lifespan
 from service.errors import NotReadyError
 from service.lifecycle import Lifecycle, Phase
 from service.lifespan import WATCHDOG, bound_reading, supervised
@@ -44,6 +46,17 @@ class Doomed:
     async def until_failure(self) -> Phase:
         return self.phase
 
+    async def is_dead(self) -> bool:
+        return self.phase is Phase.DEAD
+
+
+class Hopeful(Doomed):
+    """A watchdog that has not looked yet."""
+
+    async def until_failure(self) -> Phase:
+        await asyncio.sleep(3600)
+        raise AssertionError
+
 
 class Supervised:
     """A supervised app, and whether its process was ended."""
@@ -56,25 +69,51 @@ class Supervised:
         self.lifecycle = Lifecycle()
         self.lifecycle.move(Phase.READY)
         self.left = asyncio.Event()
-        self.running = supervised(
-            self.app, self.lifecycle, Settings.model_validate(settings), self.left.set
-        )
+        self.code: int | None = None
+        loop = asyncio.get_running_loop()
+
+        def leave(code: int) -> None:  # from a thread too, and then maybe when the test has ended
+            self.code = code
+            with contextlib.suppress(RuntimeError):
+                loop.call_soon_threadsafe(self.left.set)
+
+        chosen = Settings.model_validate(settings)
+        self.running = supervised(self.app, self.lifecycle, chosen, leave)
 
 
 async def test_a_server_that_ends_unasked_has_lost_its_engine():
-    """VLLM ends its server by itself when it sees first that the engine is dead."""
-    one = Supervised()
+    """The engine died and its server saw it first."""
+    one = Supervised(Hopeful(Phase.DEAD))
     async with one.running:
-        assert not one.left.is_set()
-    assert one.left.is_set()
+        assert one.code is None
+    assert one.code == 1
     assert one.lifecycle.phase is Phase.DEAD
 
 
 async def test_a_server_that_was_asked_to_end_has_stopped():
-    one = Supervised()
+    one = Supervised(Hopeful(Phase.STALLED))
     async with one.running:
         one.lifecycle.move(Phase.DRAINING)
-    assert not one.left.is_set()
+    assert one.code is None
+    assert one.lifecycle.phase is Phase.STOPPED
+
+
+async def test_an_engine_that_does_not_stop_is_not_waited_for(monkeypatch):
+    monkeypatch.setattr(lifespan, "_ENGINE_SECONDS", 0.05)
+    one = Supervised(Hopeful(Phase.STALLED))
+    async with one.running:
+        one.lifecycle.move(Phase.DRAINING)
+    await asyncio.wait_for(one.left.wait(), 1)
+    assert one.code == 0
+
+
+async def test_under_another_host_a_lifespan_ends_as_any_other():
+    one = Supervised()
+    del one.app.state.server
+    async with one.running:
+        pass
+    await asyncio.sleep(0.05)
+    assert one.code is None
     assert one.lifecycle.phase is Phase.STOPPED
 
 
@@ -137,7 +176,7 @@ async def test_a_failure_that_the_server_sees_first_ends_the_process_too():
     one = Supervised()
     async with one.running:
         one.lifecycle.move(Phase.DEAD)
-    assert one.left.is_set()
+    assert one.code == 1
 
 
 @pytest.mark.parametrize("policy", [asyncio.DefaultEventLoopPolicy, uvloop.EventLoopPolicy])
