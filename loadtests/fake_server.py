@@ -21,6 +21,7 @@ from service.analysis.engine import Chunk, RequestContext, TokenRead
 from service.analysis.manifest import assumed_manifest, load_manifest
 from service.api import attach
 from service.api.state import ServiceState
+from service.log_format import configure_logs
 from service.settings import Settings
 
 _EXPLANATION = "The post says so in as many words as anybody would need to see it."
@@ -83,8 +84,13 @@ def main(
     port: Annotated[int, typer.Option(help="Where to listen.")],
 ) -> None:
     """Serve until stopped."""
-    # Without the access log: vLLM's server has none on our routes either.
-    uvicorn.run(make_app(tokenizer), host="127.0.0.1", port=port, log_level="warning")
+    configure_logs("text")  # our own line a request is part of our overhead
+    app = make_app(tokenizer)
+    server = uvicorn.Server(
+        uvicorn.Config(app, host="127.0.0.1", port=port, log_level="warning", access_log=False)
+    )
+    app.state.server = server  # as vLLM's server does it
+    server.run()
 
 
 if __name__ == "__main__":

@@ -77,7 +77,7 @@ async def overhead(bench: Field, logs: Path) -> Measured:
     asks = [Ask(item.post, ALL[:1], explained=False) for item in items]
     number = round(OVERHEAD_RATE * _OVERHEAD_SECONDS)
     work = [asks[place % len(asks)] for place in range(number)]
-    async with running(command, logs / "fake.log", {}, ready="/livez") as server:
+    with running(command, logs / "fake.log", {}, ready="/livez") as server:
         client = Analyze(bench.web, server.url)
         await closed_loop(work[:400], client, 4)
         await asyncio.sleep(0.5)

@@ -49,5 +49,5 @@ async def llama_cpp(model: ResolvedModel, folder: Path) -> AsyncIterator[Running
     command += ["--logits_all", "false", "--verbose", "false"]
     # Otherwise a new request breaks off the one that runs.
     command += ["--interrupt_requests", "false"]
-    async with running(command, folder / "llama_cpp.log", {}, ready="/v1/models") as server:
+    with running(command, folder / "llama_cpp.log", {}, ready="/v1/models") as server:
         yield server

@@ -7,7 +7,6 @@ it no better.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import os
 import signal
@@ -15,7 +14,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,7 +56,7 @@ async def ours(
     """Run `mentalllama serve` until the block is left."""
     program = str(Path(sys.executable).with_name("mentalllama"))
     command = [program, "serve", model, *options]
-    async with running(command, log, variables or {}, ready="/readyz") as server:
+    with running(command, log, variables or {}, ready="/readyz") as server:
         yield server
 
 
@@ -76,19 +75,19 @@ async def plain(
     command = [sys.executable, "-P", "-m", "service.server", resolved.path]
     command += ["--served-model-name", PLAIN_NAME, "--host", "127.0.0.1"]
     command += ["--chat-template", str(template), *options]
-    async with running(command, log, all_variables, ready="/health") as server:
+    with running(command, log, all_variables, ready="/health") as server:
         yield server
 
 
-@contextlib.asynccontextmanager
-async def running(
+@contextlib.contextmanager
+def running(
     command: Sequence[str],
     log: Path,
     variables: Mapping[str, str],
     *,
     ready: str,
     seconds: float = START_SECONDS,
-) -> AsyncIterator[Running]:
+) -> Iterator[Running]:
     """Run a server on a free port until the block is left.
 
     Args:
@@ -111,7 +110,7 @@ async def running(
                 raise StartError(f"the server ended with {process.returncode}:\n{_end(log)}")
             if time.monotonic() - begun > seconds:
                 raise StartError(f"the server was not ready in time:\n{_end(log)}")
-            await asyncio.sleep(0.25)
+            time.sleep(0.25)
         yield Running(url, log, process, time.monotonic() - begun)
     finally:
         stop(process)

@@ -9,6 +9,7 @@ user's.
 from __future__ import annotations
 
 import json
+import math
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -19,6 +20,7 @@ from typing import NoReturn
 
 from service.analysis.quotation import BACKEND
 from service.models import ResolvedModel
+from service.settings import STOP_SECONDS, Settings, load_settings
 
 PLUGIN = "mentalllama"
 LOOPBACK = "127.0.0.1"
@@ -62,7 +64,7 @@ def engine_options(model: ResolvedModel, given: Sequence[str], *, cpu: bool) -> 
     return options
 
 
-def server_options(given: Sequence[str]) -> list[str]:
+def server_options(given: Sequence[str], settings: Settings) -> list[str]:
     """Options for vLLM's HTTP server that the user did not give."""
     options = []
     if not has_option(given, "--host") and not has_option(given, "--uds"):
@@ -71,6 +73,14 @@ def server_options(given: Sequence[str]) -> list[str]:
         options += ["--host", LOOPBACK]
     if not has_option(given, "--enable-offline-docs", "--disable-fastapi-docs"):
         options.append("--enable-offline-docs")
+    if not has_option(given, "--disable-uvicorn-access-log"):
+        # Its lines hold whatever stands in a URL; `service.gate.record` has one line a request.
+        options.append("--disable-uvicorn-access-log")
+    if settings.log_format == "json" and not has_option(given, "--logging-config"):
+        options += ["--logging-config.formatter", "json"]
+    if not has_option(given, "--shutdown-timeout"):
+        # With several API servers their parent kills those that take longer than this to drain.
+        options += ["--shutdown-timeout", str(math.ceil(settings.grace_seconds) + STOP_SECONDS)]
     # vLLM puts the layers a plugin adds inside its own; what it refuses itself (an API key, say)
     # would not pass the gate. The last of these options is the outermost layer.
     return [*options, "--middleware", "service.gate.Gate"]
@@ -101,9 +111,14 @@ def environment(model: ResolvedModel, present: Mapping[str, str], *, cpu: bool) 
 
 
 def launch(model: ResolvedModel, given: Sequence[str]) -> NoReturn:
-    """Replace this process by the server; never returns."""
+    """Replace this process by the server; never returns.
+
+    Raises:
+        InvalidSettingsError: the environment holds a wrong setting.
+    """
     cpu = runs_on_cpu()
-    options = [*engine_options(model, given, cpu=cpu), *server_options(given)]
+    settings = load_settings()
+    options = [*engine_options(model, given, cpu=cpu), *server_options(given, settings)]
     variables = dict(os.environ) | environment(model, os.environ, cpu=cpu)
     sys.stdout.flush()
     sys.stderr.flush()

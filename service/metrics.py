@@ -33,6 +33,18 @@ IN_FLIGHT = Gauge(
     "Requests being answered now.",
     multiprocess_mode="livesum",
 )
+PHASE = Gauge(
+    "mentalllama_phase",
+    "Processes that serve HTTP, by phase (starting, warming, ready, draining, stopped, dead, "
+    "stalled).",
+    ["phase"],
+    multiprocess_mode="livesum",
+)
+ENGINE_SILENCE = Gauge(
+    "mentalllama_engine_silence_seconds",
+    "Seconds for which the engine has had work and put nothing out; 0 when it has none.",
+    multiprocess_mode="livemax",
+)
 CANCELLATIONS = Counter(
     "mentalllama_cancellations",
     "Requests whose client left before the answer was complete.",

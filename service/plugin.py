@@ -24,8 +24,12 @@ class MentalLlamaPlugin:
     def attach_router(self, app: FastAPI) -> None:
         """Add the routes and the layers before them to vLLM's app."""
         from service.api import attach
+        from service.log_format import configure_logs
+        from service.settings import load_settings
 
-        attach(app)
+        settings = load_settings()
+        configure_logs(settings.log_format)
+        attach(app, settings)
 
     async def init_state(
         self, engine_client: EngineClient | None, state: State, args: Namespace
@@ -36,11 +40,15 @@ class MentalLlamaPlugin:
             ServiceError: the model or the deployment's settings cannot be used, or the server would
                 be open to others without keys; the start fails.
         """
+        from service.analysis.redaction import Redacting
         from service.api.state import ServiceState
         from service.gate.exposure import check_exposure, has_keys
+        from service.lifecycle import ATTRIBUTE, Lifecycle, Phase
+        from service.lifespan import WATCHDOG
         from service.logs import keep_requests_out
         from service.serving import make_analyzer
         from service.settings import load_policy, load_settings
+        from service.watchdog import Progress, Watchdog
 
         if engine_client is None:
             return
@@ -49,11 +57,17 @@ class MentalLlamaPlugin:
             # `mentalllama serve` has looked before; `vllm serve` with this plugin has not, and an
             # API key of its own would leave our routes open.
             check_exposure(settings, args.host, socket=bool(args.uds))
-        analyzer = await make_analyzer(engine_client, _adapters(state), load_policy(settings))
+        lifecycle: Lifecycle = getattr(state, ATTRIBUTE)
+        progress = Progress()
+        progress.watch(engine_client)
+        lifecycle.move(Phase.WARMING)
+        made = await make_analyzer(engine_client, _adapters(state), load_policy(settings))
+        analyzer = Redacting(made) if settings.redact else made
         keep_requests_out()
-        state.mentalllama = ServiceState(
-            analyzer=analyzer, settings=settings, check_engine=engine_client.check_health
-        )
+        check = engine_client.check_health
+        setattr(state, WATCHDOG, Watchdog(check, progress, settings.stall_seconds))
+        state.mentalllama = ServiceState(analyzer=analyzer, settings=settings, check_engine=check)
+        lifecycle.move(Phase.READY)
 
 
 def _adapters(state: State) -> dict[str, Any]:

@@ -9,9 +9,13 @@ from __future__ import annotations
 import os
 import sys
 from argparse import Namespace
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from service.errors import ServiceError
+from service import work_lock
+from service.errors import InvalidRequestError, ServiceError
+
+_LOG_CONTENT = ("enable_log_requests", "enable_log_outputs")
+_LOG_RESPONSES = "VLLM_DEBUG_LOG_API_SERVER_RESPONSE"
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -38,6 +42,8 @@ def main(arguments: Sequence[str]) -> int:
     command.validate(parsed)
     try:
         protect(parsed)
+        refuse_content_in_logs(parsed, os.environ)
+        work_lock.create(os.environ)
         command.cmd(parsed)
     except ServiceError as error:
         from service.cli.exit_codes import exit_code  # the whole command line, for this case alone
@@ -74,6 +80,22 @@ def protect(parsed: Namespace) -> None:
         sys.stderr.write(
             "mentalllama serve: no keys are set, so only this machine is answered; see "
             "docs/keys-and-limits.md.\n"
+        )
+
+
+def refuse_content_in_logs(parsed: Namespace, environment: Mapping[str, str]) -> None:
+    """Refuse what has vLLM log prompts or completions, however it was given.
+
+    Raises:
+        InvalidRequestError: an option or a variable asks for it.
+    """
+    asked = [f"--{name.replace('_', '-')}" for name in _LOG_CONTENT if getattr(parsed, name, False)]
+    if environment.get(_LOG_RESPONSES, "").lower() == "true":
+        asked.append(f"{_LOG_RESPONSES}=true")
+    if asked:
+        raise InvalidRequestError(
+            f"{' and '.join(asked)} would write what people send into the log. The service never "
+            "does; its log has one line a request, with sizes and times. Leave it out."
         )
 
 

@@ -7,6 +7,7 @@ documentation of the settings is generated from the fields' descriptions.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -16,6 +17,9 @@ from service.analysis.types import DecisionPolicy
 from service.errors import ServiceError
 
 PREFIX = "MENTALLLAMA_"
+
+STOP_SECONDS = 10
+"""What ending a process takes at most once its grace period is over."""
 
 NOTICE = (
     "These are labels that a language model reads in a text. They are no diagnosis and no advice, "
@@ -72,6 +76,57 @@ class Settings(BaseSettings):
         default=15.0,
         gt=0,
         description="Seconds of silence after which a stream sends a comment, so proxies wait on.",
+    )
+    body_seconds: float = Field(
+        default=30.0,
+        gt=0,
+        description="Seconds within which a request's body must have arrived, on every route.",
+    )
+    reader_seconds: float = Field(
+        default=60.0,
+        gt=0,
+        description=(
+            "Seconds for which a client may leave what was sent to it untaken; then its connection "
+            "is closed and its work ended."
+        ),
+    )
+    grace_seconds: float = Field(
+        default=25.0,
+        ge=0,
+        description=(
+            "Seconds that running requests get to finish after SIGTERM or SIGINT. Give whoever "
+            "stops the process 10 more before it kills it (Kubernetes: "
+            "terminationGracePeriodSeconds, after what preStop takes)."
+        ),
+    )
+    stall_seconds: float = Field(
+        default=300.0,
+        gt=0,
+        description=(
+            "Seconds for which the engine may have work and put nothing out; then it counts as "
+            "stalled and the process ends with exit code 1. Longer than the longest prompt takes "
+            "to read: on a GPU 60 is plenty."
+        ),
+    )
+    redact: bool = Field(
+        default=False,
+        description=(
+            "Whether handles, e-mail addresses, phone numbers and links are taken out of the texts "
+            "of /analyze before the model sees them. They are known by their form; names are not. "
+            "Evidence still stands in the text as it was sent."
+        ),
+    )
+    log_format: Literal["text", "json"] = Field(
+        default="text",
+        description="How log lines are written: `text`, or `json` for one JSON object a line.",
+    )
+    audit_log: Path | None = Field(
+        default=None,
+        description=(
+            "A file to which one JSON line is added for every request that asks for work: who, how "
+            "much, with what outcome; never what. It may be moved away for rotation: the next line "
+            "makes a new file."
+        ),
     )
     notice: str = Field(
         default=NOTICE,

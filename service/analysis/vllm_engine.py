@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from service.analysis.engine import Chunk, RequestContext, TokenRead
 from service.errors import EngineError, OverloadedError, ServiceError
+from service.trace import TRACE_HEADERS
 
 if TYPE_CHECKING:
     from vllm import RequestOutput, SamplingParams
@@ -42,6 +43,7 @@ class VllmEngine:
         self._client = client
         self._adapters = dict(adapters or {})
         self._grammars = grammars
+        self._traced = client.vllm_config.observability_config.otlp_traces_endpoint is not None
 
     @property
     def max_model_len(self) -> int:
@@ -132,6 +134,8 @@ class VllmEngine:
                 parameters,
                 f"{context.request_id}-{suffix}",
                 lora_request=adapter,
+                # vLLM warns of headers that it has no use for.
+                trace_headers=TRACE_HEADERS.get() if self._traced else None,
             )
             async with aclosing(outputs):
                 async for output in outputs:

@@ -30,6 +30,7 @@ from service.api.work import Outcome, TextEvent, Work, analyze_all, plan, stream
 from service.errors import ServiceError
 from service.gate.caller import caller_of
 from service.gate.disconnect import ClientGoneError, client_gone, unless_gone
+from service.gate.record import Amounts, amounts_of
 from service.gate.shape import request_id_of
 from service.metrics import REJECTIONS
 
@@ -58,22 +59,25 @@ async def analyze(request: Request) -> Response:
         manifest=state.analyzer.manifest,
         cache_salt=caller_of(request.scope).cache_salt,
     )
+    amounts = amounts_of(request.scope)
+    amounts.texts, amounts.questions = len(work.texts), len(work.questions)
+    amounts.characters = sum(map(len, work.texts))
     try:
         if body.stream:
-            return await _stream(request, state, work)
+            return await _stream(request, state, work, amounts)
         outcomes = await unless_gone(analyze_all(work, state.analyzer), request.receive)
     except ClientGoneError:
         return client_gone(request)
     return Response(
-        _response(state, work, outcomes).model_dump_json(),
+        _response(state, work, outcomes, amounts).model_dump_json(),
         media_type="application/json",
         headers={"cache-control": "no-store", "server-timing": server_timing(outcomes)},
     )
 
 
-async def _stream(request: Request, state: ServiceState, work: Work) -> Response:
+async def _stream(request: Request, state: ServiceState, work: Work, amounts: Amounts) -> Response:
     """The stream, begun only when there is something: what fails before gets a real status."""
-    chunks = _chunks(state, work)
+    chunks = _chunks(state, work, amounts)
     first = await unless_gone(_first(chunks), request.receive)
     return EventStream(first, chunks)
 
@@ -82,7 +86,7 @@ async def _first(chunks: AsyncGenerator[bytes, None]) -> bytes:
     return await anext(chunks)
 
 
-async def _chunks(state: ServiceState, work: Work) -> AsyncGenerator[bytes, None]:
+async def _chunks(state: ServiceState, work: Work, amounts: Amounts) -> AsyncGenerator[bytes, None]:
     """The stream as it goes over the wire.
 
     Raises:
@@ -96,7 +100,7 @@ async def _chunks(state: ServiceState, work: Work) -> AsyncGenerator[bytes, None
             async for event in events:
                 if event is not None:
                     begun = True
-                    yield _encoded(event, state, work)
+                    yield _encoded(event, state, work, amounts)
                 elif begun:
                     yield KEEP_ALIVE
     except ServiceError as error:
@@ -106,9 +110,11 @@ async def _chunks(state: ServiceState, work: Work) -> AsyncGenerator[bytes, None
         yield encode("error", ErrorEvent(error=Error.of(error, work.request_id)))
 
 
-def _encoded(event: TextEvent | list[Outcome], state: ServiceState, work: Work) -> bytes:
+def _encoded(
+    event: TextEvent | list[Outcome], state: ServiceState, work: Work, amounts: Amounts
+) -> bytes:
     if isinstance(event, list):
-        return encode("result", _response(state, work, event))
+        return encode("result", _response(state, work, event, amounts))
     match event.event:
         case Labelled(answer):
             return encode("label", LabelEvent(index=event.index, answer=Answer.of(answer)))
@@ -121,11 +127,13 @@ def _encoded(event: TextEvent | list[Outcome], state: ServiceState, work: Work) 
             raise TypeError(f"no event of a stream: {type(other).__name__}")
 
 
-def _response(state: ServiceState, work: Work, outcomes: Sequence[Outcome]) -> AnalyzeResponse:
+def _response(
+    state: ServiceState, work: Work, outcomes: Sequence[Outcome], amounts: Amounts
+) -> AnalyzeResponse:
     for outcome in outcomes:
         if isinstance(outcome, ServiceError):
             REJECTIONS.labels(outcome.code).inc()
-    return AnalyzeResponse.of(
+    response = AnalyzeResponse.of(
         outcomes,
         analysis_id=work.analysis_id,
         model=work.options.adapter or state.analyzer.model_name,
@@ -133,6 +141,9 @@ def _response(state: ServiceState, work: Work, outcomes: Sequence[Outcome]) -> A
         urgent_resources=state.settings.urgent_resources,
         request_id=work.request_id,
     )
+    used = response.usage
+    amounts.used(used.prompt_tokens, used.cached_tokens, used.completion_tokens)
+    return response
 
 
 def server_timing(outcomes: Sequence[Outcome]) -> str:

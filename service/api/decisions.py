@@ -19,6 +19,7 @@ from service.api.route import OpenAIRoute
 from service.api.state import ready_state
 from service.gate.caller import caller_of
 from service.gate.disconnect import ClientGoneError, client_gone, unless_gone
+from service.gate.record import amounts_of
 from service.metrics import observe_analysis
 
 router = APIRouter(route_class=OpenAIRoute)
@@ -36,6 +37,9 @@ async def decisions(request: Request) -> Response:
         state.settings,
         cache_salt=caller_of(request.scope).cache_salt,
     )
+    amounts = amounts_of(request.scope)
+    amounts.texts, amounts.questions = 1, len(work.wanted)
+    amounts.characters = len(work.text)
     # Not the caller's own id, which may come twice: the engine's requests are named after it.
     reads = decide_all(work, analyzer, f"decision-{uuid.uuid4().hex}")
     try:
@@ -43,6 +47,8 @@ async def decisions(request: Request) -> Response:
     except ClientGoneError:
         return client_gone(request)
     observe_analysis(analysis)
+    used = analysis.usage
+    amounts.used(used.prompt_tokens, used.cached_tokens, used.completion_tokens)
     return Response(
         respond(work, analysis, body.model).model_dump_json(),
         media_type="application/json",

@@ -53,7 +53,8 @@ With `stream`: server-sent events.
 - `label`: a question is decided on a text (`LabelEvent`); its explanation follows.
 - `explanation`: more of an explanation (`ExplanationEvent`).
 - `result`: the same object as without `stream`; the last event.
-- `error`: in place of `result`, where the analysis failed once the stream had begun (`ErrorEvent`).
+- `error`: in place of `result`, where the analysis failed or the service had to stop once the
+  stream had begun (`ErrorEvent`).
 
 A comment (`: keep-alive`) is sent when nothing else was for a while. What fails before the first \
 event is answered with a status, not with a stream. Closing the connection ends the work."""
@@ -101,7 +102,7 @@ seconds to try again.
 
 ## Errors
 
-Every response from 400 on, on every route but the two health checks, has one shape \
+Every response from 400 on, on every route but the health checks, has one shape \
 (`ErrorResponse`) and one of these codes. A message never repeats what was sent.
 
 | code | status | when |
@@ -157,8 +158,9 @@ def _paths() -> dict[str, Any]:
                 },
             )
         },
-        "/livez": {"get": _health("livez", "Is the engine alive?", "dead")},
-        "/readyz": {"get": _health("readyz", "May the service be sent work?", "starting")},
+        "/livez": {"get": _health("livez", "Does the engine go on?", "stalled")},
+        "/readyz": {"get": _health("readyz", "May the service be sent work?", "draining")},
+        "/health": {"get": _health("health", "`/readyz`, by vLLM's name for it", "draining")},
         "/metrics": {
             "get": _operation(
                 "operation",

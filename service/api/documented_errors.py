@@ -22,6 +22,7 @@ from service.gate.refusals import (
     NotImplementedByModelError,
     PostsLimitedError,
     RateLimitedError,
+    RequestTimeoutError,
     UnauthorizedError,
     UnsupportedMediaTypeError,
 )
@@ -39,9 +40,11 @@ KEY_ERRORS: Errors = (
 
 _WORK_ERRORS: Errors = (
     *KEY_ERRORS,
+    RequestTimeoutError,
     BodyTooLargeError,
     PostsLimitedError,
     ServiceError,
+    EngineError,
     NotReadyError,
     OverloadedError,
     DeadlineUnreachableError,
@@ -54,7 +57,6 @@ ANALYZE_ERRORS: Errors = (
     EmptyTextError,
     TextTooLongError,
     UnsupportedMediaTypeError,
-    EngineError,
     *_WORK_ERRORS,
 )
 OPENAI_ERRORS: Errors = (

@@ -4,21 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from enum import StrEnum
 
 from fastapi import FastAPI
 
 from service.analysis.interface import Analyzes
 from service.errors import NotReadyError
+from service.lifecycle import ENDING, Phase, lifecycle_of
 from service.settings import Settings
-
-
-class Phase(StrEnum):
-    """Where the service stands between start and stop."""
-
-    STARTING = "starting"
-    READY = "ready"
-    STOPPING = "stopping"
 
 
 @dataclass(slots=True)
@@ -29,13 +21,11 @@ class ServiceState:
         analyzer: the loaded model.
         settings: the deployment's settings.
         check_engine: raises (anything) when the engine is dead.
-        phase: `STOPPING` when the service drains; it is made when it may answer.
     """
 
     analyzer: Analyzes
     settings: Settings
     check_engine: Callable[[], Awaitable[None]]
-    phase: Phase = Phase.READY
 
 
 def current_state(app: FastAPI) -> ServiceState | None:
@@ -47,11 +37,20 @@ def current_state(app: FastAPI) -> ServiceState | None:
 def ready_state(app: FastAPI) -> ServiceState:
     """The service's state once it may answer.
 
+    What was accepted before a drain is still answered; `service.gate.drain` lets nothing else in.
+
     Raises:
-        NotReadyError: the service is starting or stopping.
+        NotReadyError: the service is starting.
     """
     state = current_state(app)
-    phase = Phase.STARTING if state is None else state.phase
-    if state is None or phase is not Phase.READY:
+    if state is None:
+        phase = current_phase(app)
         raise NotReadyError(f"The service is {phase}; try again when /readyz answers 200.")
     return state
+
+
+def current_phase(app: FastAPI) -> Phase:
+    """Where the service stands; ready as soon as there is a state and no end has begun."""
+    lifecycle = lifecycle_of(app)
+    phase = Phase.STARTING if lifecycle is None else lifecycle.phase
+    return Phase.READY if phase not in ENDING and current_state(app) is not None else phase

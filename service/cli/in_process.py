@@ -41,6 +41,7 @@ def analyze_in_process(model: str, request: Mapping[str, Any]) -> dict[str, Any]
 
 
 async def _analyze(model: str, body: AnalyzeRequest) -> dict[str, Any]:
+    from service.analysis.redaction import Redacting
     from service.api.schemas import AnalyzeResponse
     from service.api.work import analyze_all, plan
 
@@ -57,8 +58,9 @@ async def _analyze(model: str, body: AnalyzeRequest) -> dict[str, Any]:
         with waiting(f"Loading {resolved.name}, the first time about a minute …"):
             analyzer = await stack.enter_async_context(open_analyzer(resolved, policy=policy))
         work = plan(body, (model,), settings, analysis_id, analysis_id, analyzer.manifest)
+        reader = Redacting(analyzer) if settings.redact else analyzer
         with waiting("Reading the text …"):
-            outcomes = await analyze_all(work, analyzer)
+            outcomes = await analyze_all(work, reader)
         response = AnalyzeResponse.of(
             outcomes,
             analysis_id=analysis_id,

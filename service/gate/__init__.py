@@ -1,10 +1,11 @@
 """What stands before the routes, vLLM's and ours: pure ASGI, no route knows of it.
 
-A request passes, from the outside in: `RequestId` (an id), `Observe` (metrics), `Errors` (one shape
-for whatever goes wrong further in), `ControlHeaders` (nothing that steers the engine), `Allowlist`
-(the closed list of routes), `Authenticate` (who asks), `Quota` (what the caller may still ask),
-`BodyLimit`, `Work` (its turn). `BaseHTTPMiddleware` is used nowhere: it hides a client's disconnect
-from the app.
+A request passes, from the outside in: `RequestId` (an id), `Record` (a line in the log), `Observe`
+(metrics), `Errors` (one shape for whatever goes wrong further in), `ControlHeaders` (nothing that
+steers the engine), `Allowlist` (the closed list of routes), `Drain` (no new work while the service
+ends), `Authenticate` (who asks), `Quota` (what the caller may still ask), `BodyLimit` (a whole
+body, in time), `Work` (its turn). `BaseHTTPMiddleware` is used nowhere: it hides a client's
+disconnect from the app.
 
 `Gate` is all of them in one. `service.api.attach` adds it to the app. vLLM puts its own middlewares
 (CORS, API keys) around whatever a plugin adds, so their refusals would keep vLLM's shape:
@@ -22,10 +23,12 @@ from service.gate.authenticate import Authenticate
 from service.gate.body_limit import BodyLimit
 from service.gate.control_headers import ControlHeaders
 from service.gate.counters import Counters
+from service.gate.drain import Drain
 from service.gate.errors import Errors
 from service.gate.keys import load_keys
 from service.gate.observe import Observe
 from service.gate.quota import Quota
+from service.gate.record import Record
 from service.gate.request_id import RequestId
 from service.gate.shape import state_of
 from service.gate.work import Work
@@ -50,9 +53,9 @@ class Gate:
     def __init__(self, app: ASGIApp, settings: Settings | None = None) -> None:
         settings = settings or load_settings()
         self.app = app
-        self.guarded: ASGIApp = RequestId(
-            Observe(Errors(ControlHeaders(Allowlist(_guarded(app, settings)))))
-        )
+        listed = Allowlist(Drain(_guarded(app, settings)))
+        guarded = Observe(Errors(ControlHeaders(listed)))
+        self.guarded: ASGIApp = RequestId(Record(guarded, settings.audit_log))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one connection."""
@@ -73,8 +76,9 @@ def _guarded(app: ASGIApp, settings: Settings) -> ASGIApp:
         max_requests=settings.max_queued_requests,
     )
     work = Work(app, admission, counters, settings.interactive_texts)
+    bodies = BodyLimit(work, settings.max_body_bytes, settings.body_seconds)
     return Authenticate(
-        Quota(BodyLimit(work, settings.max_body_bytes), counters),
+        Quota(bodies, counters),
         load_keys(settings),
         public_pages=settings.public_pages,
     )

@@ -11,7 +11,8 @@ Estimates need not be right, only wrong in the same way: the rate is measured in
 tokens that it is divided by. Where they are wrong differently on each route, `release` learns by
 how much.
 
-One `Admission` serves one process; `close_all` is for whoever drains the process.
+One `Admission` serves one process. While that drains, nothing new comes this far
+(`service.gate.drain`), and what waits still has its turn.
 """
 
 from __future__ import annotations
@@ -19,12 +20,11 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-import weakref
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from service.errors import NotReadyError, OverloadedError, ServiceError
+from service.errors import OverloadedError, ServiceError
 from service.gate.caller import Priority
 from service.gate.refusals import DeadlineExceededError, DeadlineUnreachableError
 from service.metrics import (
@@ -45,8 +45,6 @@ _CORRECTIONS = (0.02, 4.0)
 _MARGIN = 1.25  # a rate is a mean: half of what it predicts exactly comes later
 _LONGEST_RETRY_SECONDS = 60
 _UNMEASURED_RETRY_SECONDS = 5
-
-_ALL: weakref.WeakSet[Admission] = weakref.WeakSet()
 
 
 @dataclass(slots=True, eq=False)
@@ -138,8 +136,6 @@ class Admission:
         self._queues: dict[Priority, deque[_Waiting]] = {one: deque() for one in Priority}
         self._queued = 0
         self._running = 0
-        self._closed_for: int | None = None
-        _ALL.add(self)
 
     @property
     def running(self) -> int:
@@ -167,26 +163,8 @@ class Admission:
         """Seconds on the clock that deadlines are on."""
         return self._clock()
 
-    def close(self, retry_after: int) -> None:
-        """Let nothing more through, for good; what runs goes on and what waits is refused.
-
-        Args:
-            retry_after: seconds after which callers may try again, elsewhere or here.
-        """
-        self._closed_for = retry_after
-        for queue in self._queues.values():
-            for waiting in queue:
-                if not waiting.started.done():
-                    waiting.started.set_exception(self._closed())
-
     def admit_now(self, route: str, estimate: int, priority: Priority) -> Ticket | None:
-        """Let work through at once, or None where it has to wait; arguments as `admit`.
-
-        Raises:
-            NotReadyError: as `admit`.
-        """
-        if self._closed_for is not None:
-            raise self._closed()
+        """Let work through at once, or None where it has to wait; arguments as `admit`."""
         ticket = Ticket(route, estimate, self._corrected(route, estimate))
         if self._ahead(priority) or not self._fits(ticket):
             return None
@@ -209,7 +187,6 @@ class Admission:
             OverloadedError: the queue is full, or the wait is or would be too long.
             DeadlineUnreachableError: the deadline cannot be kept.
             DeadlineExceededError: it passed while the request waited.
-            NotReadyError: nothing is let through any more.
         """
         since = self._clock()
         if deadline is not None and deadline <= since:
@@ -228,7 +205,7 @@ class Admission:
             async with asyncio.timeout(longest):
                 await started
         except BaseException as error:
-            if started.done() and not started.cancelled() and started.exception() is None:
+            if started.done() and not started.cancelled():
                 self.release(ticket, None)  # it was its turn, at the moment at which it gave up
             else:
                 self._leave(waiting)
@@ -353,15 +330,3 @@ class Admission:
             "The request's deadline passed before its work began. Try again, or allow more time.",
             retry_after=self._retry_after((self._running + self._queued) / (self._rate.value or 1)),
         )
-
-    def _closed(self) -> ServiceError:
-        return NotReadyError(
-            "The service is stopping and takes no new work; try again.",
-            retry_after=self._closed_for,
-        )
-
-
-def close_all(retry_after: int) -> None:
-    """Close every `Admission` of this process, for a drain; see `Admission.close`."""
-    for admission in list(_ALL):
-        admission.close(retry_after)

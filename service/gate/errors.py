@@ -40,6 +40,7 @@ _MESSAGES = {
     403: "This is not allowed.",
     404: "This does not exist.",
     405: "This path does not answer this method; see the Allow header.",
+    408: "The request did not arrive in time; send it again.",
     413: "The body is too large.",
     415: "Send the body as `application/json`.",
     422: "The request is not valid",

@@ -48,6 +48,14 @@ class ForbiddenError(ServiceError):
     description = "The API key lacks the scope that the path asks for."
 
 
+class RequestTimeoutError(ServiceError):
+    """A body that takes too long to arrive."""
+
+    status = 408
+    code = "request_timeout"
+    description = "The request's body did not arrive in time."
+
+
 class UnsupportedMediaTypeError(ServiceError):
     """A body that is not plain JSON."""
 
@@ -114,6 +122,7 @@ ERRORS: tuple[type[ServiceError], ...] = (
     ForbiddenError,
     NotFoundError,
     MethodNotAllowedError,
+    RequestTimeoutError,
     BodyTooLargeError,
     UnsupportedMediaTypeError,
     RateLimitedError,
@@ -137,6 +146,7 @@ BY_STATUS: Mapping[int, type[ServiceError]] = MappingProxyType(
         403: ForbiddenError,
         404: NotFoundError,
         405: MethodNotAllowedError,
+        408: RequestTimeoutError,
         413: BodyTooLargeError,
         415: UnsupportedMediaTypeError,
         422: InvalidRequestError,

@@ -18,6 +18,7 @@ ROUTES: Mapping[str, str] = MappingProxyType(
         "/tasks": "GET",
         "/livez": "GET",
         "/readyz": "GET",
+        "/health": "GET",
         "/metrics": "GET",
         "/docs": "GET",
         "/static/swagger-ui-bundle.js": "GET",

@@ -37,6 +37,7 @@ _SCOPES: Mapping[str, frozenset[Scope]] = MappingProxyType(
         "/analyze": frozenset({Scope.ANALYZE}),
         "/tasks": frozenset({Scope.ANALYZE}),
         "/metrics": frozenset({Scope.METRICS}),
+        "/health": frozenset({Scope.METRICS}),
         # `model` of /analyze takes the names that this route tells.
         "/v1/models": _PEOPLE,
         "/v1/chat/completions": frozenset({Scope.OPENAI}),

@@ -51,9 +51,13 @@ def test_the_float_head_is_found_as_a_general_plugin() -> None:
 def test_the_engine_client() -> None:
     from vllm.engine.protocol import EngineClient
 
-    assert {"prompt", "sampling_params", "request_id", "lora_request"} <= parameters(
-        EngineClient.generate
-    )
+    assert {
+        "prompt",
+        "sampling_params",
+        "request_id",
+        "lora_request",
+        "trace_headers",
+    } <= parameters(EngineClient.generate)
     assert inspect.iscoroutinefunction(EngineClient.check_health)
     assert {"model_config", "renderer", "vllm_config"} <= set(EngineClient.__annotations__)
 
@@ -124,11 +128,12 @@ def test_every_option_we_add_is_one_of_vllms() -> None:
 
     from service.launch import engine_options, server_options
     from service.models import ResolvedModel
+    from service.settings import Settings
 
     parser = FlexibleArgumentParser()
     ServeSubcommand().subparser_init(parser.add_subparsers(dest="subparser"))
     model = ResolvedModel("some/model", "name", embedded=False)
-    options = [*engine_options(model, [], cpu=True), *server_options([])]
+    options = [*engine_options(model, [], cpu=True), *server_options([], Settings())]
     parsed = parser.parse_args(["serve", model.path, *options])
     assert parsed.model_tag == "some/model"
     assert parsed.served_model_name == ["name"]
@@ -138,7 +143,42 @@ def test_every_option_we_add_is_one_of_vllms() -> None:
     assert parsed.host == "127.0.0.1"
     assert parsed.enable_offline_docs
     assert parsed.middleware == ["service.gate.Gate"]
-    assert not parsed.enable_log_requests
+    assert parsed.disable_uvicorn_access_log
+    assert parsed.shutdown_timeout == 35
+    as_json = server_options([], Settings(log_format="json"))
+    assert parser.parse_args(["serve", *as_json]).logging_config.formatter == "json"
+
+
+def test_what_would_log_posts_is_named_as_we_refuse_it() -> None:
+    from vllm import envs
+    from vllm.entrypoints.cli.serve import ServeSubcommand
+    from vllm.utils.argparse_utils import FlexibleArgumentParser
+
+    from service.server import _LOG_CONTENT, _LOG_RESPONSES
+
+    parser = FlexibleArgumentParser()
+    ServeSubcommand().subparser_init(parser.add_subparsers(dest="subparser"))
+    parsed = parser.parse_args(["serve", "--enable-log-requests", "--enable-log-outputs"])
+    assert [getattr(parsed, name) for name in _LOG_CONTENT] == [True, True]
+    assert _LOG_RESPONSES in envs.environment_variables
+
+
+def test_the_server_can_be_ended_as_we_end_it() -> None:
+    """`service.lifespan`: handlers set before the lifespan, the server where we look for it."""
+    from vllm.entrypoints.launchers import launcher
+
+    source = inspect.getsource(launcher.serve_http)
+    assert "app.state.server = server" in source
+    assert source.index("loop.create_task(server.serve(") < source.index("await server_task")
+    assert source.index("add_signal_handler(signal.SIGTERM") < source.index("await server_task")
+    assert "server.should_exit = True" in inspect.getsource(launcher.terminate_if_errored)
+
+
+def test_traces_are_where_the_engine_looks_for_them() -> None:
+    from vllm.config import ObservabilityConfig, VllmConfig
+
+    assert "observability_config" in VllmConfig.__dataclass_fields__
+    assert "otlp_traces_endpoint" in ObservabilityConfig.__dataclass_fields__
 
 
 def test_the_engine_in_process() -> None:

@@ -231,6 +231,15 @@ def send(client: httpx.Client, what: str, path: str, body: object, **headers: st
     return Sent(f"{path}: {what}", word, response)
 
 
+def asked(client: httpx.Client, path: str) -> Sent:
+    """Look at a path with a new word in everything that a URL and headers can hold."""
+    word = new_word()
+    response = client.get(
+        f"{path}?{word}={word}", headers={"traceparent": word, "user-agent": word, "cookie": word}
+    )
+    return Sent(f"GET {path}", word, response)
+
+
 async def leave(url: str, path: str, body: dict[str, object]) -> Sent:
     """Send a body with a new word in it and close the connection when the work has begun."""
     word = new_word()
@@ -277,6 +286,8 @@ def send_all(client: httpx.Client, url: str) -> Iterator[Sent]:
         yield send(client, "media type", path, everything, **{"content-type": "text/plain"})
         yield send(client, "form", path, everything, **{"content-type": "multipart/form-data"})
         yield send(client, "compressed", path, everything, **{"content-encoding": "gzip"})
+    for path in ("/analyze", "/livez", "/tasks", "/v1/models", "/nowhere"):
+        yield asked(client, path)
     for path in ("/tokenize", "/v1/embeddings", "/invocations", "/tasks", "/metrics", "/nowhere"):
         yield send(client, "elsewhere", path, {"model": MODEL, "prompt": WORD, "text": WORD})
     long = {"model": MODEL, "max_tokens": 2000, "ignore_eos": True}
@@ -294,7 +305,7 @@ def send_all(client: httpx.Client, url: str) -> Iterator[Sent]:
 def log(client: httpx.Client, server: RunningServer, sent: list[Sent]) -> str:
     """The server's whole log, once it holds what was logged last."""
     last = new_word()
-    client.get(f"/livez?{last}")
+    client.get("/tasks", headers={"x-request-id": last})
     assert eventually(lambda: last in server.log.read_text(errors="replace"), 10)
     return server.log.read_text(errors="replace")
 

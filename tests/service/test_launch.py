@@ -15,6 +15,7 @@ from service.launch import (
     server_options,
 )
 from service.models import ResolvedModel
+from service.settings import Settings
 
 HUB = ResolvedModel("org/model", "model", embedded=False)
 
@@ -67,14 +68,33 @@ def test_the_value_of_an_option(given: list[str], value: str) -> None:
 
 
 def test_the_server_listens_on_this_machine_alone_unless_told_otherwise() -> None:
-    assert server_options([])[:2] == ["--host", "127.0.0.1"]
-    assert "127.0.0.1" not in server_options(["--host", "0.0.0.0"])
-    assert "--host" not in server_options(["--uds", "socket"])
+    assert server_options([], Settings())[:2] == ["--host", "127.0.0.1"]
+    assert "127.0.0.1" not in server_options(["--host", "0.0.0.0"], Settings())
+    assert "--host" not in server_options(["--uds", "socket"], Settings())
+
+
+def test_no_line_of_the_log_holds_a_url() -> None:
+    assert "--disable-uvicorn-access-log" in server_options([], Settings())
+
+
+def test_vllm_gives_the_api_servers_their_grace_period() -> None:
+    options = server_options([], Settings(grace_seconds=40.5))
+    assert options[options.index("--shutdown-timeout") + 1] == "51"
+    assert "--shutdown-timeout" not in server_options(["--shutdown-timeout=5"], Settings())
+
+
+def test_vllms_lines_follow_the_form_of_ours() -> None:
+    json_lines = Settings(log_format="json")
+    assert "--logging-config.formatter" not in server_options([], Settings())
+    options = server_options([], json_lines)
+    assert options[options.index("--logging-config.formatter") + 1] == "json"
+    given = ["--logging-config.log_level", "DEBUG"]
+    assert "--logging-config.formatter" not in server_options(given, json_lines)
 
 
 def test_the_gate_is_the_outermost_layer() -> None:
     given = ["--middleware", "other.Layer"]
-    assert server_options(given)[-2:] == ["--middleware", "service.gate.Gate"]
+    assert server_options(given, Settings())[-2:] == ["--middleware", "service.gate.Gate"]
 
 
 def test_the_plugin_is_named_beside_whatever_would_have_been_loaded() -> None:

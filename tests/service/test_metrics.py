@@ -104,7 +104,7 @@ def test_every_metric_has_the_prefix_and_a_description():
     exposed = generate_latest().decode()
     collectors = [held for held in vars(metrics).values() if isinstance(held, MetricWrapperBase)]
     described = [metric for collector in collectors for metric in collector.describe()]
-    assert len(described) == 22
+    assert len(described) == 24
     for metric in described:
         assert metric.name.startswith("mentalllama_")
         assert metric.documentation

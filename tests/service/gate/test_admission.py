@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 from collections import Counter
 from random import Random
 
 import pytest
 
-from service.errors import NotReadyError, OverloadedError
-from service.gate.admission import Admission, Ticket, close_all
+from service.errors import OverloadedError
+from service.gate.admission import Admission, Ticket
 from service.gate.caller import Priority
 from service.gate.refusals import DeadlineExceededError, DeadlineUnreachableError
 from tests.service.test_metrics import sample
@@ -268,29 +267,6 @@ async def test_the_engine_is_given_half_a_minute_of_work(clock: Clock):
     assert admission.capacity == 300_000
     slow = await measured(clock, rate=10, running=None, queued=10**7)
     assert slow.capacity == 65_536
-
-
-async def test_closed_nothing_goes_in_and_what_runs_goes_on(clock: Clock):
-    admission = door(clock)
-    ticket = await enter(admission, 100)
-    waiting = await wait_for_turn(admission, 10)
-    admission.close(retry_after=7)
-    for attempt in (waiting, enter(admission, 1)):
-        with pytest.raises(NotReadyError) as caught:
-            await attempt
-        assert (caught.value.status, caught.value.retry_after) == (503, 7)
-    assert (admission.running, admission.queued) == (100, 0)
-    admission.release(ticket, 100)
-    assert admission.running == 0
-
-
-async def test_all_of_a_process_are_closed_at_once(clock: Clock):
-    gc.collect()
-    one, other = door(clock), door(clock)
-    close_all(retry_after=3)
-    for admission in (one, other):
-        with pytest.raises(NotReadyError):
-            await enter(admission, 1)
 
 
 async def test_what_waits_and_runs_is_measured(clock: Clock):

@@ -48,7 +48,6 @@ async def test_listed_routes_pass(path: str, method: str):
     "path",
     [
         "/",
-        "/health",
         "/version",
         "/tokenize",
         "/detokenize",

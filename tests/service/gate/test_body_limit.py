@@ -115,3 +115,21 @@ async def test_a_client_that_leaves_while_it_sends_is_forgotten():
         {"type": "http", "method": "POST", "path": "/analyze", "headers": []}, receive, send
     )
     assert app.calls == 0
+
+
+async def test_a_body_that_takes_too_long_is_given_up():
+    async def slow() -> AsyncIterator[bytes]:
+        yield b"{"
+        await asyncio.sleep(5)
+        yield b"}"
+
+    app = Reader()
+    async with httpx.AsyncClient(
+        transport=httpx.ASGITransport(Gate(app, Settings(body_seconds=0.05))),
+        base_url="http://service",
+    ) as client:
+        response = await client.post("/analyze", content=slow())
+    assert response.status_code == 408
+    assert response.json()["error"]["code"] == "request_timeout"
+    assert response.headers["connection"] == "close"
+    assert app.calls == 0

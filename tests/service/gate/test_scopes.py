@@ -12,6 +12,7 @@ EXPECTED = {
     "/livez": set(),
     "/readyz": set(),
     "/metrics": {"metrics"},
+    "/health": {"metrics"},
     "/docs": {"analyze", "openai"},
     "/static/swagger-ui-bundle.js": {"analyze", "openai"},
     "/static/swagger-ui.css": {"analyze", "openai"},
