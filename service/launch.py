@@ -19,6 +19,7 @@ from typing import NoReturn
 
 from service.analysis.quotation import BACKEND
 from service.models import ResolvedModel
+from service.weights import SAFETENSORS, check_directory
 
 PLUGIN = "mentalllama"
 MODEL_VARIABLE = "MENTALLLAMA_MODEL_NAME"
@@ -48,6 +49,8 @@ def engine_options(model: ResolvedModel, given: Sequence[str], *, cpu: bool) -> 
         # The one that keeps an explanation's quotes to the post's words; vLLM runs one per engine.
         "--structured-outputs-config": json.dumps({"backend": BACKEND}),
     }
+    if "://" not in model.path:  # from a URL vLLM streams safetensors by formats of its own
+        defaults["--load-format"] = SAFETENSORS
     if cpu:
         # The CPU backend's block of 128 tokens is longer than most posts: nothing would be shared.
         defaults["--block-size"] = "32"
@@ -99,7 +102,12 @@ def environment(model: ResolvedModel, present: Mapping[str, str], *, cpu: bool) 
 
 
 def launch(model: ResolvedModel, given: Sequence[str]) -> NoReturn:
-    """Replace this process by the server; never returns."""
+    """Replace this process by the server; never returns.
+
+    Raises:
+        ModelError: the model's files are not what they should be.
+    """
+    check_directory(Path(model.path))
     cpu = runs_on_cpu()
     options = [*engine_options(model, given, cpu=cpu), *server_options(given)]
     variables = dict(os.environ) | environment(model, os.environ, cpu=cpu)

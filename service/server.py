@@ -10,6 +10,7 @@ import sys
 from collections.abc import Sequence
 
 from service.errors import ServiceError
+from service.weights import refuse_code
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -35,6 +36,7 @@ def main(arguments: Sequence[str]) -> int:
         configure(parsed)
     command.validate(parsed)
     try:
+        refuse_code(parsed, arguments[0] if arguments else "")
         command.cmd(parsed)
     except ServiceError as error:
         from service.cli.exit_codes import exit_code  # the whole command line, for this case alone

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from service import embedded
+from service.adapter import shipped_adapter
 from service.analysis.analyzer import Analyzer
 from service.analysis.manifest import assumed_manifest, load_manifest
 from service.analysis.quotation import BACKEND, understands
@@ -47,6 +49,12 @@ async def make_analyzer(
     analyzer = Analyzer(engine, tokenizer, manifest, name, policy)
     await analyzer.warm()
     return analyzer
+
+
+def model_directories(client: EngineClient) -> tuple[Path, Path | None]:
+    """Where files about the served model can lie: its directory, and what ships of the embedded."""
+    shipped = os.environ.get(MODEL_VARIABLE) == embedded.NAME
+    return Path(client.model_config.model), shipped_adapter(embedded.NAME) if shipped else None
 
 
 def _grammars(client: EngineClient, tokenizer: Any) -> bool:

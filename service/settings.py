@@ -85,6 +85,13 @@ class Settings(BaseSettings):
             "comes before the model's own; a request's fields come before both."
         ),
     )
+    baseline: Path | None = Field(
+        default=None,
+        description=(
+            "A JSON file with the baseline that drift is measured against, as `python -m "
+            "service.baseline` writes it. It comes before the model's own `baseline.json`."
+        ),
+    )
 
 
 def load_settings() -> Settings:

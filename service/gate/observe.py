@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.gate.routes import route_name
+from service.gate.routes import OTHER, ROUTES, route_name
 from service.metrics import CANCELLATIONS, IN_FLIGHT, REQUESTS
 
 
@@ -17,6 +17,10 @@ class Observe:
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
+        for route in (*ROUTES, OTHER):  # there from the start: see service.metrics
+            CANCELLATIONS.labels(route)
+            for outcome in ("ok", "caller_error", "server_error", "cancelled"):
+                REQUESTS.labels(route, outcome)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one connection."""

@@ -133,6 +133,8 @@ def test_every_option_we_add_is_one_of_vllms() -> None:
     assert parsed.enable_offline_docs
     assert parsed.middleware == ["service.gate.Gate"]
     assert not parsed.enable_log_requests
+    assert parsed.load_format == "safetensors"
+    assert parsed.trust_remote_code is False
 
 
 def test_the_engine_in_process() -> None:
