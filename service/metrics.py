@@ -28,7 +28,7 @@ _MASSES = (0.001, 0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 1.0)
 REQUESTS = Counter(
     "mentalllama_requests",
     "Requests finished, by route (other: a path that is not exposed) and outcome "
-    "(ok, caller_error, server_error, cancelled).",
+    "(ok, refused with 429, 503 or 504, caller_error, server_error, cancelled).",
     ["route", "outcome"],
 )
 IN_FLIGHT = Gauge(

@@ -48,7 +48,7 @@ def digest(path: Path) -> str:
 
 
 def check_directory(directory: Path) -> None:
-    """Check a local model before it is loaded; takes about a second for each GB.
+    """Check a local model before it is loaded; with checksums every byte of it is read.
 
     Args:
         directory: its directory; anything else (what stands for an id on a hub) passes.
