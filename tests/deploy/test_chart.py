@@ -198,7 +198,7 @@ def test_replicas_follow_metrics_that_exist() -> None:
         assert "replicas" not in own["spec"], "the scaler's number would be set back"
 
 
-def test_rules_and_dashboards_are_the_repositorys() -> None:
+def test_rules_and_dashboards_are_those_of_the_repository() -> None:
     objects = render(*ALL)
     (rule,) = of_kind(objects, "PrometheusRule")
     installed = {r["alert"] for g in rule["spec"]["groups"] for r in g["rules"] if "alert" in r}
