@@ -36,19 +36,16 @@ class MentalLlamaPlugin:
             ServiceError: the model or the deployment's settings cannot be used; the start fails.
         """
         from service.api.state import ServiceState
-        from service.baseline import load_baseline
         from service.logs import keep_requests_out
-        from service.metrics import export_baseline
-        from service.serving import make_analyzer, model_directories
+        from service.serving import make_analyzer, show_baseline
         from service.settings import load_policy, load_settings
 
         if engine_client is None:
             return
         settings = load_settings()
-        if baseline := load_baseline(settings.baseline, *model_directories(engine_client)):
-            export_baseline(baseline)
         analyzer = await make_analyzer(engine_client, _adapters(state), load_policy(settings))
         keep_requests_out()
+        show_baseline(engine_client, settings.baseline)
         state.mentalllama = ServiceState(
             analyzer=analyzer, settings=settings, check_engine=engine_client.check_health
         )

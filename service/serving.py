@@ -14,9 +14,11 @@ from service.analysis.manifest import assumed_manifest, load_manifest
 from service.analysis.quotation import BACKEND, understands
 from service.analysis.types import DecisionPolicy
 from service.analysis.vllm_engine import VllmEngine
+from service.baseline import load_baseline
 from service.errors import ModelError
 from service.failures import logger
 from service.launch import MODEL_VARIABLE
+from service.metrics import export_baseline
 
 if TYPE_CHECKING:
     from vllm.engine.protocol import EngineClient
@@ -51,10 +53,20 @@ async def make_analyzer(
     return analyzer
 
 
-def model_directories(client: EngineClient) -> tuple[Path, Path | None]:
-    """Where files about the served model can lie: its directory, and what ships of the embedded."""
+def show_baseline(client: EngineClient, named: Path | None) -> None:
+    """Show the stored baseline of labels and confidence as metrics, where there is one.
+
+    Args:
+        client: the engine, whose model's directory may hold it.
+        named: the file that the deployment names.
+
+    Raises:
+        ModelError: the file cannot be read or is no baseline.
+    """
     shipped = os.environ.get(MODEL_VARIABLE) == embedded.NAME
-    return Path(client.model_config.model), shipped_adapter(embedded.NAME) if shipped else None
+    directories = Path(client.model_config.model), shipped_adapter(embedded.NAME)
+    if baseline := load_baseline(named, *directories[: 1 + shipped]):
+        export_baseline(baseline)
 
 
 def _grammars(client: EngineClient, tokenizer: Any) -> bool:

@@ -59,6 +59,13 @@ class Settings(BaseSettings):
         ge=1,
         description="Most tokens that a request may ask for in one explanation.",
     )
+    baseline: Path | None = Field(
+        default=None,
+        description=(
+            "A JSON file with the baseline that drift is measured against, as `python -m "
+            "service.baseline` writes it. It comes before the model's own `baseline.json`."
+        ),
+    )
     keep_alive_seconds: float = Field(
         default=15.0,
         gt=0,
@@ -83,13 +90,6 @@ class Settings(BaseSettings):
             "A JSON file with the deployment's decision policy: any of `thresholds`, "
             "`abstention_band`, `min_probability` and `min_label_mass`, as in a request. It "
             "comes before the model's own; a request's fields come before both."
-        ),
-    )
-    baseline: Path | None = Field(
-        default=None,
-        description=(
-            "A JSON file with the baseline that drift is measured against, as `python -m "
-            "service.baseline` writes it. It comes before the model's own `baseline.json`."
         ),
     )
 
