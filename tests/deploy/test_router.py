@@ -22,6 +22,7 @@ import httpx
 import pytest
 
 from imhi.tasks import QUESTIONS
+from service.api.schemas import ErrorResponse
 from tests.deploy.chart import render
 from tests.e2e.posts import POST
 from tests.e2e.scrape import eventually
@@ -198,11 +199,14 @@ def test_without_a_replica_the_answer_is_the_services_own(router: Router) -> Non
     for replica in router.replicas:
         replica.ready = False
     assert eventually(lambda: router.state.get("/readyz").status_code == 503, 10)
-    response = router.client.post("/analyze", json={"text": POST})
+    response = router.client.post(
+        "/analyze", json={"text": POST}, headers={"x-request-id": "mine-1"}
+    )
     assert response.status_code == 503
     assert response.headers["retry-after"] == "5"
     assert response.json()["error"]["code"] == "not_ready"
-    assert set(response.json()["error"]) == {"message", "type", "param", "code"}
+    error = ErrorResponse.model_validate(response.json()).error
+    assert error.request_id == response.headers["x-request-id"] == "mine-1"
 
 
 @pytest.mark.parametrize(
@@ -227,6 +231,8 @@ def test_nothing_of_a_post_is_logged(router: Router) -> None:
     router.ask("/v1/completions", {"prompt": prompt("canary-post-5521", "Is it so?")})
     router.ask("/v1/chat/completions", chat(prompt("canary-post-5521", "Is it so?")))
     router.ask("/analyze", {"text": "canary-post-5521"})
-    assert eventually(lambda: "POST /analyze" in router.log.read_text(), 5)
+    router.client.post("/analyze", json={}, headers={"x-request-id": "canary: no id, a text"})
+    router.client.post("/analyze", json={}, headers={"x-request-id": "last-one"})
+    assert eventually(lambda: "last-one" in router.log.read_text(), 5)
     assert "canary" not in router.log.read_text()
     assert "canary" not in router.state.get("/metrics").text
