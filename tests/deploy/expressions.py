@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PROMETHEUS = ROOT / "deploy" / "prometheus"
 
 _COMPARISONS = ("==", "!=", ">", "<", ">=", "<=")
-_SETS = ("and", "or", "unless")
+_SETS = ("and", "unless")
 
 
 def rules() -> list[dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from pathlib import Path
 
@@ -32,13 +33,16 @@ def plot(
                 query = query.replace(f"${variable}", ".+")
             for series in prometheus.series(query, start, end):
                 name = re.sub(r"{{(\w+)}}", lambda m: series["metric"].get(m[1], "?"), legend)  # noqa: B023
-                times = [float(at) - start for at, _ in series["values"]]
-                axis.plot(times, [float(value) for _, value in series["values"]], label=name)
+                values = [float(value) for _, value in series["values"]]
+                if not all(map(math.isnan, values)):
+                    times = [float(at) - start for at, _ in series["values"]]
+                    axis.plot(times, values, label=name)
         if not axis.lines:
             empty.append(panel.title)
         if panel.limit is not None:
             axis.axhline(panel.limit, color="red", linewidth=0.8, linestyle=":")
         axis.set_title(f"{panel.title} [{panel.unit}]", fontsize=9)
+        axis.set_ylim(bottom=0)
         axis.tick_params(labelsize=7)
         if 0 < len(axis.get_legend_handles_labels()[0]) <= 9:
             axis.legend(fontsize=6, loc="upper left")
