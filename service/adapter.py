@@ -20,13 +20,13 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from service.analysis.manifest import MANIFEST_FILE, Manifest, load_manifest
 from service.errors import ModelError
+from service.weights import CHECKSUMS_FILE, digest, read_checksums
 
 if TYPE_CHECKING:
     import torch
 
 CONFIG_FILE = "adapter_config.json"
 WEIGHTS_FILE = "adapter_model.safetensors"
-CHECKSUMS_FILE = "checksums.sha256"
 FILES = (CONFIG_FILE, WEIGHTS_FILE, MANIFEST_FILE)
 """What an adapter consists of; `checksums.sha256` covers each of them."""
 
@@ -210,11 +210,9 @@ def fingerprint(directory: Path) -> str:
 
 def _check_files(directory: Path) -> None:
     try:
-        lines = (directory / CHECKSUMS_FILE).read_text(encoding="utf-8").splitlines()
+        expected = read_checksums(directory)
     except (OSError, UnicodeDecodeError):
         raise _damaged(directory, f"{CHECKSUMS_FILE} is missing or cannot be read") from None
-    # As sha256sum writes them: the digest, a space, a space or a star, the name.
-    expected = {line[66:]: line[:64] for line in lines}
     for name in FILES:
         if name not in expected:
             raise _damaged(directory, f"{CHECKSUMS_FILE} does not name {name}")
@@ -224,8 +222,7 @@ def _check_files(directory: Path) -> None:
 
 def _digest(directory: Path, name: str) -> str:
     try:
-        with (directory / name).open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return digest(directory / name)
     except OSError as error:
         reason = "is missing" if isinstance(error, FileNotFoundError) else "cannot be read"
         raise _damaged(directory, f"{name} {reason}") from None

@@ -21,6 +21,7 @@ from typing import NoReturn
 from service.analysis.quotation import BACKEND
 from service.models import ResolvedModel
 from service.settings import STOP_SECONDS, Settings, load_settings
+from service.weights import SAFETENSORS, check_directory
 
 PLUGIN = "mentalllama"
 LOOPBACK = "127.0.0.1"
@@ -52,6 +53,8 @@ def engine_options(model: ResolvedModel, given: Sequence[str], *, cpu: bool) -> 
         # The one that keeps an explanation's quotes to the post's words; vLLM runs one per engine.
         "--structured-outputs-config": json.dumps({"backend": BACKEND}),
     }
+    if "://" not in model.path:  # from a URL vLLM streams safetensors by formats of its own
+        defaults["--load-format"] = SAFETENSORS
     if cpu:
         # The CPU backend's block of 128 tokens is longer than most posts: nothing would be shared.
         defaults["--block-size"] = "32"
@@ -115,7 +118,9 @@ def launch(model: ResolvedModel, given: Sequence[str]) -> NoReturn:
 
     Raises:
         InvalidSettingsError: the environment holds a wrong setting.
+        ModelError: the model's files are not what they should be.
     """
+    check_directory(Path(model.path))
     cpu = runs_on_cpu()
     settings = load_settings()
     options = [*engine_options(model, given, cpu=cpu), *server_options(given, settings)]

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 
 from service.analysis.analyzer import Analyzer
 from service.analysis.types import DecisionPolicy
-from service.errors import ModelError
+from service.errors import InvalidRequestError, ModelError
 from service.launch import engine_options, environment, runs_on_cpu
 from service.models import ResolvedModel, resolve_model
+from service.weights import check_directory, refuse_code
 
 if TYPE_CHECKING:
     from vllm.engine.protocol import EngineClient
@@ -58,14 +59,18 @@ async def open_client(
 
     Raises:
         ModelError: the model cannot be found or loaded.
+        InvalidRequestError: an option would run code that comes with a model.
     """
     resolved = resolve_model(model) if isinstance(model, str) else model
+    check_directory(Path(resolved.path))
     cpu = runs_on_cpu()
     os.environ.update(environment(resolved, os.environ, cpu=cpu))
     os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
     try:
         with _silent():
             client = _engine(resolved, engine_options(resolved, options, cpu=cpu))
+    except InvalidRequestError:
+        raise
     except (Exception, SystemExit) as error:
         raise ModelError(
             f"vLLM could not load the model `{resolved.name}` ({type(error).__name__}). "
@@ -88,6 +93,7 @@ def _engine(model: ResolvedModel, options: Sequence[str]) -> AsyncLLM:
 
     parser = AsyncEngineArgs.add_cli_args(FlexibleArgumentParser(prog="mentalllama"))
     parsed = parser.parse_args(["--model", model.path, *options])
+    refuse_code(parsed, model.path)
     return AsyncLLM.from_engine_args(AsyncEngineArgs.from_cli_args(parsed))
 
 

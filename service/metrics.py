@@ -9,14 +9,20 @@ words of its own is counted as task `own`, and its answers not at all.
 The phase `queue` is the longest wait of a post's label reads in the engine's queue; all of vLLM's
 requests are in its own `vllm:request_queue_time_seconds`, and `vllm:num_requests_waiting` says how
 much waits now.
+
+Labels, tasks and reasons that are known beforehand are there from the start, at 0: a rate misses
+the first increase of a series that begins with it, and a share is wrong without its zeros.
 """
 
 from __future__ import annotations
 
 from prometheus_client import Counter, Gauge, Histogram
 
+from imhi.tasks import QUESTIONS as ALL_QUESTIONS
+from imhi.tasks import TASKS
 from service.analysis.own import OWN_TASK
 from service.analysis.types import Analysis, Answer, Timings
+from service.baseline import Baseline
 
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
 _SHARES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1.0)
@@ -25,7 +31,7 @@ _MASSES = (0.001, 0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 1.0)
 REQUESTS = Counter(
     "mentalllama_requests",
     "Requests finished, by route (other: a path that is not exposed) and outcome "
-    "(ok, caller_error, server_error, cancelled).",
+    "(ok, refused with 429, 503 or 504, caller_error, server_error, cancelled).",
     ["route", "outcome"],
 )
 IN_FLIGHT = Gauge(
@@ -135,6 +141,46 @@ TOKENS = Counter(
     "Tokens of engine requests: prompt (cached ones included), cached, completion.",
     ["kind"],
 )
+BASELINE_SHARE = Gauge(
+    "mentalllama_baseline_label_share",
+    "Share of a question's decided labels in the stored baseline; not there without one.",
+    ["question", "label"],
+    multiprocess_mode="max",
+)
+BASELINE_CONFIDENCE = Gauge(
+    "mentalllama_baseline_confidence",
+    "Mean probability of the decided label in the stored baseline; not there without one.",
+    ["task"],
+    multiprocess_mode="max",
+)
+
+
+def _begin_at_zero() -> None:
+    for question in ALL_QUESTIONS.values():
+        ABSTENTIONS.labels(question.id)
+        for label in question.labels:
+            LABELS.labels(question.id, label.id)
+    for task in TASKS:
+        for metric in (QUESTIONS, CONFIDENCE, LABEL_MASS, CONSISTENCY):
+            metric.labels(task)
+    for phase in ("tokenize", "queue", "label_read", "first_label", "explanation", "total"):
+        PHASE_SECONDS.labels(phase)
+    for reason in ("stop", "length", "other"):
+        EXPLANATIONS.labels(reason)
+    for kind in ("prompt", "cached", "completion"):
+        TOKENS.labels(kind)
+
+
+_begin_at_zero()
+
+
+def export_baseline(baseline: Baseline) -> None:
+    """Show the stored baseline beside what is counted."""
+    for question, shares in baseline.labels.items():
+        for label, share in shares.items():
+            BASELINE_SHARE.labels(question, label).set(share)
+    for task, confidence in baseline.confidence.items():
+        BASELINE_CONFIDENCE.labels(task).set(confidence)
 
 
 def observe_analysis(analysis: Analysis) -> None:

@@ -46,7 +46,7 @@ class MentalLlamaPlugin:
         from service.lifecycle import ATTRIBUTE, Lifecycle, Phase
         from service.lifespan import WATCHDOG
         from service.logs import keep_requests_out
-        from service.serving import make_analyzer
+        from service.serving import make_analyzer, show_baseline
         from service.settings import load_policy, load_settings
         from service.watchdog import Progress, Watchdog
 
@@ -66,6 +66,7 @@ class MentalLlamaPlugin:
         keep_requests_out()
         check = engine_client.check_health
         setattr(state, WATCHDOG, Watchdog(check, progress, settings.stall_seconds))
+        show_baseline(engine_client, settings.baseline)
         state.mentalllama = ServiceState(analyzer=analyzer, settings=settings, check_engine=check)
         lifecycle.move(Phase.READY)
 

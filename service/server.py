@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 
 from service import work_lock
 from service.errors import InvalidRequestError, ServiceError
+from service.weights import refuse_code
 
 _LOG_CONTENT = ("enable_log_requests", "enable_log_outputs")
 _LOG_RESPONSES = "VLLM_DEBUG_LOG_API_SERVER_RESPONSE"
@@ -43,6 +44,7 @@ def main(arguments: Sequence[str]) -> int:
     try:
         protect(parsed)
         refuse_content_in_logs(parsed, os.environ)
+        refuse_code(parsed, arguments[0] if arguments else "")
         work_lock.create(os.environ)
         command.cmd(parsed)
     except ServiceError as error:

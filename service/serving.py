@@ -7,14 +7,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from service import embedded
+from service.adapter import shipped_adapter
 from service.analysis.analyzer import Analyzer
 from service.analysis.manifest import assumed_manifest, load_manifest
 from service.analysis.quotation import BACKEND, understands
 from service.analysis.types import DecisionPolicy
 from service.analysis.vllm_engine import VllmEngine
+from service.baseline import load_baseline
 from service.errors import ModelError
 from service.failures import logger
 from service.launch import MODEL_VARIABLE
+from service.metrics import export_baseline
 
 if TYPE_CHECKING:
     from vllm.engine.protocol import EngineClient
@@ -47,6 +51,22 @@ async def make_analyzer(
     analyzer = Analyzer(engine, tokenizer, manifest, name, policy)
     await analyzer.warm()
     return analyzer
+
+
+def show_baseline(client: EngineClient, named: Path | None) -> None:
+    """Show the stored baseline of labels and confidence as metrics, where there is one.
+
+    Args:
+        client: the engine, whose model's directory may hold it.
+        named: the file that the deployment names.
+
+    Raises:
+        ModelError: the file cannot be read or is no baseline.
+    """
+    shipped = os.environ.get(MODEL_VARIABLE) == embedded.NAME
+    directories = Path(client.model_config.model), shipped_adapter(embedded.NAME)
+    if baseline := load_baseline(named, *directories[: 1 + shipped]):
+        export_baseline(baseline)
 
 
 def _grammars(client: EngineClient, tokenizer: Any) -> bool:

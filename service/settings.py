@@ -72,6 +72,13 @@ class Settings(BaseSettings):
         ge=1,
         description="Most tokens that a request may ask for in one explanation.",
     )
+    baseline: Path | None = Field(
+        default=None,
+        description=(
+            "A JSON file with the baseline that drift is measured against, as `python -m "
+            "service.baseline` writes it. It comes before the model's own `baseline.json`."
+        ),
+    )
     keep_alive_seconds: float = Field(
         default=15.0,
         gt=0,

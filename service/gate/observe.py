@@ -8,8 +8,13 @@ from __future__ import annotations
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.gate.routes import route_name
-from service.metrics import CANCELLATIONS, IN_FLIGHT, REQUESTS
+from service.gate.refusals import ERRORS
+from service.gate.routes import OTHER, ROUTES, route_name
+from service.metrics import CANCELLATIONS, IN_FLIGHT, REJECTIONS, REQUESTS
+
+_OUTCOMES = ("ok", "refused", "caller_error", "server_error", "cancelled")
+# Over a quota, or not now: whoever comes back later may be answered. Nothing failed.
+_REFUSED = frozenset({429, 503, 504})
 
 
 class Observe:
@@ -17,6 +22,12 @@ class Observe:
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
+        for route in (*ROUTES, OTHER):  # there from the start: see service.metrics
+            CANCELLATIONS.labels(route)
+            for outcome in _OUTCOMES:
+                REQUESTS.labels(route, outcome)
+        for error in ERRORS:
+            REJECTIONS.labels(error.code)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one connection."""
@@ -54,4 +65,6 @@ class Observe:
 def _outcome(status: int) -> str:
     if status < 400:
         return "ok"
+    if status in _REFUSED:
+        return "refused"
     return "caller_error" if status < 500 else "server_error"

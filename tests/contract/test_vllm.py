@@ -143,6 +143,9 @@ def test_every_option_we_add_is_one_of_vllms() -> None:
     assert parsed.host == "127.0.0.1"
     assert parsed.enable_offline_docs
     assert parsed.middleware == ["service.gate.Gate"]
+    assert not parsed.enable_log_requests
+    assert parsed.load_format == "safetensors"
+    assert parsed.trust_remote_code is False
     assert parsed.disable_uvicorn_access_log
     assert parsed.shutdown_timeout == 35
     as_json = server_options([], Settings(log_format="json"))

@@ -16,6 +16,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 BUILDS = ("cpu", "gpu")
 LEFT_OUT = {"llama-cpp-python", "llm", "torchaudio", "torchcodec", "torchvision"}
+LEFT_OUT |= {"aws-cdk-lib", "constructs", "jsii", "publication"}
 
 
 def pins(build: str) -> dict[str, Requirement]:

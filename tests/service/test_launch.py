@@ -25,13 +25,21 @@ def test_defaults_give_way_to_the_users_options() -> None:
     given += ["--structured-outputs-config.backend", "xgrammar"]
     options = engine_options(HUB, given, cpu=True)
     assert options[: len(given)] == given
-    assert options[len(given) :] == ["--served-model-name", "model"]
+    assert options[len(given) :] == [
+        *("--served-model-name", "model", "--load-format", "safetensors"),
+    ]
 
 
 def test_a_gpu_keeps_vllms_own_block_size_and_compilation() -> None:
     options = engine_options(HUB, [], cpu=False)
     assert "--block-size" not in options
     assert "--enforce-eager" not in options
+
+
+def test_only_safetensors_are_loaded() -> None:
+    assert engine_options(HUB, [], cpu=False)[-2:] == ["--load-format", "safetensors"]
+    streamed = ResolvedModel("s3://bucket/model", "model", embedded=False)
+    assert "--load-format" not in engine_options(streamed, [], cpu=False)
 
 
 @pytest.mark.parametrize(

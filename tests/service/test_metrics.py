@@ -100,11 +100,25 @@ def test_buckets_start_at_five_milliseconds():
     assert bounds[0] == "0.005"
 
 
+def test_what_is_known_beforehand_is_there_from_the_start():
+    """Else a rate misses the first increase, and an alert on a ratio has nothing to divide."""
+    exposed = generate_latest().decode()
+    make_app()
+    for series in (
+        'mentalllama_requests_total{outcome="server_error",route="/analyze"}',
+        'mentalllama_labels_total{label="ptsd",question="mental_disorder.tsid"}',
+        'mentalllama_abstentions_total{question="wellness.physical"}',
+        'mentalllama_label_mass_count{task="loneliness"}',
+        'mentalllama_phase_seconds_count{phase="first_label"}',
+    ):
+        assert f"\n{series} " in exposed
+
+
 def test_every_metric_has_the_prefix_and_a_description():
     exposed = generate_latest().decode()
     collectors = [held for held in vars(metrics).values() if isinstance(held, MetricWrapperBase)]
     described = [metric for collector in collectors for metric in collector.describe()]
-    assert len(described) == 24
+    assert len(described) == 26
     for metric in described:
         assert metric.name.startswith("mentalllama_")
         assert metric.documentation

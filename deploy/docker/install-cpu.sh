@@ -1,0 +1,19 @@
+#!/usr/bin/env bash
+# Makes an environment in the empty folder $1 and installs what serving on CPUs needs, at the locked
+# versions and from wheels alone: nothing is compiled and no package's own code runs.
+# INSTALL_OPTIONS: further options of pip, for instance --dry-run.
+set -euo pipefail
+
+source="$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)"
+prefix="$1"
+requirements="$source/requirements/cpu-runtime.txt"
+
+"${PYTHON:-python3}" -m venv "$prefix"
+read -r -a options <<<"${INSTALL_OPTIONS:-}"
+pip=("$prefix/bin/python" -m pip install --no-deps --only-binary=:all: "${options[@]}")
+
+# Only where the registry lacks torch's CPU build is it taken from where its makers publish it.
+torch="$(grep '^torch==' "$requirements")"
+index="$(cd "$source" && "$prefix/bin/python" -c 'from scripts.install import TORCH_INDEX; print(TORCH_INDEX)')"
+"${pip[@]}" "$torch" || "${pip[@]}" --index-url "$index" "$torch"
+"${pip[@]}" --requirement "$requirements"
