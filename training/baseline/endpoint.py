@@ -42,7 +42,8 @@ def answer(
     templates = load_templates(recipe.templates)
 
     def tell(done: int, total: int, prompt: int, completion: int) -> None:
-        progress(f"Answers, {prompt + completion:,} tokens", done, total)
+        del prompt, completion
+        progress("Answers", done, total)
 
     with open_cache(cache) as answers:
         if recipe.way is Way.FREE_FORM:

@@ -184,14 +184,21 @@ def set_ids(values: list[str] | None) -> tuple[str, ...]:
 
 @contextmanager
 def progress() -> Iterator[Advance]:
-    """Steps on standard error: a bar on a terminal, a line for each step elsewhere."""
+    """Steps on standard error: a bar on a terminal, elsewhere lines.
+
+    One that has parts says every half minute how far it is.
+    """
     console = notices()
     if not console.is_terminal:
+        from training.evaluate.progress import ProgressLines
+
         said: list[str] = []
+        lines = ProgressLines()
 
         def say(step: str, done: int, total: int) -> None:
-            del done, total
-            if step not in said:
+            if total > 1:
+                lines(step, done, total)
+            elif step not in said:
                 said.append(step)
                 notice(f"{step} …")
 

@@ -37,7 +37,8 @@ def shown_progress() -> Iterator[Progress]:
     """Give what `training.evaluate.run.run` takes for its progress."""
     console = notices()
     if not console.is_terminal:
-        yield _Lines()
+        lines = ProgressLines()
+        yield lambda way, done, total: lines(_NAMES[way], done, total)
         return
     with Bars(
         TextColumn("{task.description}"),
@@ -66,22 +67,22 @@ class _Rate(ProgressColumn):
         return Text(f"{task.speed:.1f}/s" if task.speed else "")
 
 
-class _Lines:
-    """A line at the beginning and the end of each way, and every half minute between."""
+class ProgressLines:
+    """A line at the beginning and the end of each step, and every half minute between."""
 
     def __init__(self) -> None:
-        self._begun: dict[Way, tuple[float, int]] = {}
+        self._begun: dict[str, tuple[float, int]] = {}
         self._last = 0.0
 
-    def __call__(self, way: Way, done: int, total: int) -> None:
-        """Say how far a way is, unless it was said just now."""
+    def __call__(self, step: str, done: int, total: int) -> None:
+        """Say how far a step is, unless it was said just now."""
         now = time.monotonic()
-        first = way not in self._begun
-        began, before = self._begun.setdefault(way, (now, done))
+        first = step not in self._begun
+        began, before = self._begun.setdefault(step, (now, done))
         if not first and done < total and now - self._last < _EVERY:
             return
         self._last = now
         rate = (done - before) / (now - began) if now > began else 0.0
         speed = f", {rate:.1f}/s" if rate else ""
         left = f", {(total - done) / rate:.0f} s left" if rate and done < total else ""
-        notice(f"{_NAMES[way]}: {done} of {total}{speed}{left}")
+        notice(f"{step}: {done} of {total}{speed}{left}")
