@@ -88,6 +88,9 @@ licence is [MIT](../LICENSE), the embedded model's Apache-2.0 ([notices](../NOTI
 """
 
 
+_ROW = re.compile(r"^\| (\S+) \| (.+?) \| (?:yes)? ?\|$", re.MULTILINE)
+
+
 @dataclass(frozen=True)
 class Package:
     """One locked package.
@@ -114,7 +117,11 @@ class Package:
 
 
 def packages() -> list[Package]:
-    """What the lock holds for this kind of machine, by name."""
+    """What the lock holds, by name.
+
+    Of a pin for another kind of machine or Python, which is not installed here, the licence is what
+    the page has said of it so far.
+    """
     program = str(Path(sys.executable).with_name("pip-licenses"))
     done = subprocess.run(
         [program, "--from=mixed", "--format=json", "--with-system"],
@@ -123,14 +130,19 @@ def packages() -> list[Package]:
         check=True,
     )
     declared = {canonicalize_name(one["Name"]): one["License"] for one in json.loads(done.stdout)}
+    told = dict(_ROW.findall(PAGE.read_text(encoding="utf-8"))) if PAGE.exists() else {}
     shipped = {canonicalize_name(Requirement(pin).name) for pin in runtime_pins()}
-    lines = LOCK.read_text(encoding="utf-8").splitlines()
-    names = [canonicalize_name(Requirement(line).name) for line in lines if line[:1] not in "#"]
-    return [
-        Package(name, _spdx(name, declared[name]), name in shipped)
-        for name in names
-        if name in declared
-    ]
+    found = []
+    for line in LOCK.read_text(encoding="utf-8").splitlines():
+        if line[:1] in "#":
+            continue
+        pin = Requirement(line)
+        name = canonicalize_name(pin.name)
+        if name in declared:
+            found.append(Package(name, _spdx(name, declared[name]), name in shipped))
+        elif pin.marker and not pin.marker.evaluate() and name in told:
+            found.append(Package(name, told[name], name in shipped))
+    return found
 
 
 def _spdx(name: str, declared: str) -> str:

@@ -101,6 +101,17 @@ def test_every_licence_is_allowed_and_the_page_is_up_to_date(
     assert licences.main(["--check"]) == 0, capsys.readouterr().out
 
 
+def test_a_pin_for_another_machine_keeps_the_licence_that_the_page_tells(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock, page = tmp_path / "lock.txt", tmp_path / "licences.md"
+    lock.write_text('elsewhere==1 ; python_version < "3"\nnowhere==1 ; python_version < "3"\n')
+    page.write_text("| elsewhere | MIT |  |\n")
+    monkeypatch.setattr(licences, "LOCK", lock)
+    monkeypatch.setattr(licences, "PAGE", page)
+    assert licences.packages() == [licences.Package("elsewhere", "MIT", ships=False)]
+
+
 @pytest.mark.parametrize(
     ("licence", "allowed"),
     [

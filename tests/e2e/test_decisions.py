@@ -123,22 +123,19 @@ def test_the_benchmarks_questions_are_answered_as_by_analyze(api, analyze):
         assert answer.probability == pytest.approx(yes, abs=NOISE)
 
 
-def test_an_own_question_is_read_as_a_chat_with_it_would_be_answered(api):
+def test_an_own_question_is_read_as_a_completion_of_its_prompt_would_go_on(api):
     """Against the first token's log-probabilities of the same prompt, by vLLM's own route."""
     [answer] = decide(api, OWN[0]).answers
-    done = api.chat.completions.create(
+    done = api.completions.create(
         model=MODEL,
-        messages=[{"role": "user", "content": render_query(POST, own_predicate(0, HELP))}],
+        prompt=render_query(POST, own_predicate(0, HELP)),
         max_tokens=1,
         temperature=0,
-        logprobs=True,
-        top_logprobs=20,
+        logprobs=20,
     )
-    [place] = done.choices[0].logprobs.content
-    found = {top.token: math.exp(top.logprob) for top in place.top_logprobs}
-    assert answer.probability == pytest.approx(
-        found["Yes"] / (found["Yes"] + found["No"]), abs=NOISE
-    )
+    [found] = done.choices[0].logprobs.top_logprobs
+    yes, no = (math.exp(found[token]) for token in (" Yes", " No"))
+    assert answer.probability == pytest.approx(yes / (yes + no), abs=NOISE)
 
 
 def test_the_documented_example(server, capsys):
