@@ -169,6 +169,9 @@ def _begin_at_zero() -> None:
         EXPLANATIONS.labels(reason)
     for kind in ("prompt", "cached", "completion"):
         TOKENS.labels(kind)
+    for priority in ("interactive", "bulk"):
+        QUEUED_REQUESTS.labels(priority)
+        QUEUE_SECONDS.labels(priority)
 
 
 _begin_at_zero()

@@ -46,7 +46,8 @@ def test_labels_that_cannot_be_told_apart_stop_the_start_with_a_message(tmp_path
     process = start([str(model), *OPTIONS], tmp_path / "log")
     assert process.wait(240) == 5
     log = (tmp_path / "log").read_text()
-    (said,) = (line for line in log.splitlines() if line.startswith("mentalllama serve: "))
+    keys, said = (line for line in log.splitlines() if line.startswith("mentalllama serve: "))
+    assert "no keys are set" in keys
     assert "cannot be told apart" in said
     assert "Traceback" not in log
 

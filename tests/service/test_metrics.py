@@ -110,6 +110,8 @@ def test_what_is_known_beforehand_is_there_from_the_start():
         'mentalllama_abstentions_total{question="wellness.physical"}',
         'mentalllama_label_mass_count{task="loneliness"}',
         'mentalllama_phase_seconds_count{phase="first_label"}',
+        'mentalllama_queued_requests{priority="bulk"}',
+        'mentalllama_queue_seconds_count{priority="interactive"}',
     ):
         assert f"\n{series} " in exposed
 
