@@ -1,5 +1,6 @@
 """The locks: complete, exact, and in agreement with pyproject.toml and with what is installed."""
 
+import sys
 import tomllib
 from collections.abc import Iterable
 from importlib import metadata
@@ -84,10 +85,18 @@ def installed_build() -> str:
 
 
 def needs(requirement: Requirement) -> Iterable[Requirement]:
-    """What an installed package declares to need here, with the extras that were asked for."""
+    """What an installed package declares to need here, with the extras that were asked for.
+
+    Or on the first release of this Python: a lock tells Pythons apart by their minor version.
+    """
+    first = f"{sys.version_info.major}.{sys.version_info.minor}.0"
     for text in metadata.requires(requirement.name) or []:
         need = Requirement(text)
-        contexts = [{"extra": extra} for extra in (requirement.extras or {""})]
+        contexts = [
+            {"extra": extra, **release}
+            for extra in (requirement.extras or {""})
+            for release in ({}, {"python_full_version": first})
+        ]
         if need.marker is None or any(need.marker.evaluate(context) for context in contexts):
             yield need
 
