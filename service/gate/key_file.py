@@ -13,6 +13,7 @@ from typing import Any
 
 from service.errors import InvalidRequestError, UnknownNameError
 from service.gate.keys import KeyEntry, KeyFile, hash_key, new_key, read_key_file
+from service.settings import InvalidSettingsError
 
 _OWNER_ONLY = 0o600
 
@@ -27,7 +28,7 @@ def add_key(path: Path, entry: KeyEntry) -> None:
 
     Raises:
         InvalidRequestError: the file has a key of this name.
-        InvalidSettingsError: the file is no file of keys.
+        InvalidSettingsError: the file is no file of keys, or cannot be written.
     """
     keys = read_key_file(path).keys if path.exists() else ()
     if any(one.name == entry.name for one in keys):
@@ -52,7 +53,7 @@ def rotate_key(path: Path, name: str, *, now: bool) -> str:
 
     Raises:
         UnknownNameError: the file has no key of this name.
-        InvalidSettingsError: the file is no file of keys.
+        InvalidSettingsError: the file is no file of keys, or cannot be written.
     """
     keys = read_key_file(path).keys
     key = new_key()
@@ -85,6 +86,14 @@ def _named(keys: tuple[KeyEntry, ...], name: str) -> KeyEntry:
 def _write(path: Path, keys: tuple[KeyEntry, ...]) -> None:
     KeyFile(keys=keys)
     content = json.dumps({"keys": [dump_entry(entry) for entry in keys]}, indent=2) + "\n"
+    try:
+        _replace(path, content)
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise InvalidSettingsError(f"{path} cannot be written: {reason}.") from None
+
+
+def _replace(path: Path, content: str) -> None:
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     mode = path.stat().st_mode & 0o777 if path.exists() else _OWNER_ONLY
     descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)

@@ -130,6 +130,15 @@ def test_keys_are_listed_without_their_hashes(run, path: Path):
     assert digest not in listed.stdout + as_json
 
 
+def test_a_file_that_cannot_be_written(run, tmp_path: Path):
+    path = tmp_path / "nowhere" / "keys.json"
+    result = run("keys", "create", "web", "--scope", "analyze", "--file", str(path))
+    assert result.exit_code == 2
+    assert "cannot be written: No such file or directory." in result.stderr
+    assert result.stdout == ""  # no key that nothing accepts
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_file_that_is_none(run, path: Path):
     result = run("keys", "list", "--file", str(path))
     assert result.exit_code == 2
