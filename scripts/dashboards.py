@@ -8,14 +8,15 @@ real Prometheus.
 Exit codes: 0 done, or up to date; 1 with `--check`: a file differs from what this would write.
 """
 
-import argparse
 import json
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from scripts.dashboard_panels import DASHBOARDS, Dashboard, Panel
+from service import generated
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "deploy" / "grafana" / "dashboards"
@@ -114,22 +115,17 @@ def path_of(dashboard: Dashboard) -> Path:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Write the files, or compare them; returns the exit code."""
-    parser = argparse.ArgumentParser(description="Write Grafana's dashboards.")
-    parser.add_argument("--check", action="store_true", help="only compare, write nothing")
-    options = parser.parse_args(arguments)
-    stale = [
-        dashboard
+    codes = [
+        generated.run(
+            partial(text_of, dashboard),
+            path_of(dashboard),
+            what="a dashboard of Grafana's",
+            remedy="python -m scripts.dashboards",
+            arguments=arguments,
+        )
         for dashboard in DASHBOARDS
-        if not path_of(dashboard).exists() or path_of(dashboard).read_text() != text_of(dashboard)
     ]
-    for dashboard in stale:
-        if options.check:
-            print(
-                f"{path_of(dashboard).relative_to(ROOT)} is older than scripts/dashboard_panels.py"
-            )
-        else:
-            path_of(dashboard).write_text(text_of(dashboard), encoding="utf-8")
-    return 1 if options.check and stale else 0
+    return max(codes)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ only the GPU lock holds are in vLLM's own image and are not looked at.
 Exit codes: 0 done, or up to date; 1 a licence is not allowed, or with `--check` the page differs.
 """
 
-import argparse
 import json
 import re
 import subprocess
@@ -22,6 +21,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from scripts.runtime_lock import LOCK, runtime_pins
+from service import generated
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "licences.md"
@@ -168,25 +168,23 @@ def page(found: Sequence[Package]) -> str:
     for name, (licence, reason) in EXCEPTIONS.items():
         if name in names:
             lines.append(f"- {name} ({licence}): {reason}.")
-    return "\n".join(lines) + "\n"
+    return re.sub(r"\n{3,}", "\n\n", "\n".join(lines) + "\n")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Write the page, or compare it; returns the exit code."""
-    parser = argparse.ArgumentParser(description="Write the page of licences.")
-    parser.add_argument("--check", action="store_true", help="only compare, write nothing")
-    options = parser.parse_args(arguments)
     found = packages()
     refused = [one for one in found if not one.allowed]
     for one in refused:
         print(f"{one.name}: {one.licence} is not an allowed licence (scripts/licences.py)")
-    text = re.sub(r"\n{3,}", "\n\n", page(found))
-    stale = not PAGE.exists() or PAGE.read_text(encoding="utf-8") != text
-    if stale and options.check:
-        print(f"{PAGE.relative_to(ROOT)} is out of date: run python -m scripts.licences")
-    elif stale:
-        PAGE.write_text(text, encoding="utf-8")
-    return 1 if refused or (options.check and stale) else 0
+    differs = generated.run(
+        lambda: page(found),
+        PAGE,
+        what="the page of licences",
+        remedy="python -m scripts.licences",
+        arguments=arguments,
+    )
+    return 1 if refused else differs
 
 
 if __name__ == "__main__":

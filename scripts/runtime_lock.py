@@ -10,7 +10,6 @@ it.
 Exit codes: 0 done, or up to date; 1 with `--check`: the file differs from what this would write.
 """
 
-import argparse
 import sys
 import tomllib
 from collections.abc import Iterator, Sequence
@@ -21,6 +20,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from scripts.lock import UNUSED_BY_US, UNUSED_BY_VLLM
+from service import generated
 
 ROOT = Path(__file__).resolve().parent.parent
 LOCK = ROOT / "requirements" / "cpu.txt"
@@ -71,19 +71,20 @@ def _needs(requirement: Requirement) -> Iterator[Requirement]:
             yield need
 
 
+def render() -> str:
+    """The content of the file."""
+    return _HEADER + "\n".join(runtime_pins()) + "\n"
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Write the file, or compare it; returns the exit code."""
-    parser = argparse.ArgumentParser(description="Write the lock of what serving on CPUs needs.")
-    parser.add_argument("--check", action="store_true", help="only compare, write nothing")
-    options = parser.parse_args(arguments)
-    text = _HEADER + "\n".join(runtime_pins()) + "\n"
-    if RUNTIME.exists() and RUNTIME.read_text(encoding="utf-8") == text:
-        return 0
-    if options.check:
-        print(f"{RUNTIME.relative_to(ROOT)} is out of date: run python -m scripts.runtime_lock")
-        return 1
-    RUNTIME.write_text(text, encoding="utf-8")
-    return 0
+    return generated.run(
+        render,
+        RUNTIME,
+        what="the lock of what serving on CPUs needs",
+        remedy="python -m scripts.runtime_lock",
+        arguments=arguments,
+    )
 
 
 if __name__ == "__main__":

@@ -9,13 +9,13 @@ stands what this prints.
 Exit codes: 0 done, or up to date; 1 with `--check`: the page differs from what this would write.
 """
 
-import argparse
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from loadtests.needed import Shape, generated, operations, shared_reads
+from service.generated import run
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "operations.md"
@@ -146,22 +146,23 @@ def _short(value: float) -> str:
     return f"{rounded:,.0f}" if rounded >= 10 else f"{rounded:g}"
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Write the tables into the page, or compare them; returns the exit code."""
-    parser = argparse.ArgumentParser(description="Write the sizing tables.")
-    parser.add_argument("--check", action="store_true", help="only compare, write nothing")
-    options = parser.parse_args(arguments)
+def render() -> str:
+    """The page with the tables as they should stand in it."""
     text = PAGE.read_text(encoding="utf-8")
     before, _, rest = text.partition(BEGIN)
     _, _, after = rest.partition(END)
-    wanted = f"{before}{BEGIN}\n\n{tables()}\n\n{END}{after}"
-    if wanted == text:
-        return 0
-    if options.check:
-        print(f"{PAGE.relative_to(ROOT)}: the tables are out of date: python -m scripts.sizing")
-        return 1
-    PAGE.write_text(wanted, encoding="utf-8")
-    return 0
+    return f"{before}{BEGIN}\n\n{tables()}\n\n{END}{after}"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Write the tables into the page, or compare them; returns the exit code."""
+    return run(
+        render,
+        PAGE,
+        what="the sizing tables",
+        remedy="python -m scripts.sizing",
+        arguments=arguments,
+    )
 
 
 if __name__ == "__main__":

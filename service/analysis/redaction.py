@@ -15,7 +15,6 @@ scikit-learn and faker along. Both find addresses, numbers and links by patterns
 
 from __future__ import annotations
 
-# ruff: noqa: RUF001 - a sentence may end with any kind of mark
 import re
 from bisect import bisect_right
 from collections.abc import AsyncGenerator, Sequence

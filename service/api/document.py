@@ -19,7 +19,6 @@ from service.api.catalogue import Catalogue
 from service.api.decision_forms import DecisionRequest, DecisionResponse
 from service.api.documented_errors import (
     ANALYZE_ERRORS,
-    DECISION_ERRORS,
     KEY_ERRORS,
     OPENAI_ERRORS,
 )
@@ -248,7 +247,7 @@ def _decisions() -> dict[str, Any]:
         "createDecision",
         "Questions of one's own, or the benchmark's, on a text",
         _DECISIONS,
-        {"200": ok, **_errors(DECISION_ERRORS, OPENAI_STATUS)},
+        {"200": ok, **_errors(ANALYZE_ERRORS, OPENAI_STATUS)},
     )
     return _taking(operation, _ref("DecisionRequest"), example=examples.DECISION_REQUEST)
 

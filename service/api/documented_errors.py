@@ -66,4 +66,3 @@ OPENAI_ERRORS: Errors = (
     NotImplementedByModelError,
     *_WORK_ERRORS,
 )
-DECISION_ERRORS: Errors = ANALYZE_ERRORS

@@ -173,8 +173,9 @@ def write(directory: Path, manifest: Manifest, report: CalibrationReport) -> Non
     Raises:
         ModelError, ModelFilesError: a file cannot be written.
     """
+    from service.weights import CHECKSUMS_FILE
     from training.export.card import refresh_card
-    from training.export.files import CHECKSUMS_FILE, write_checksums, write_text
+    from training.export.files import write_checksums, write_text
 
     write_text(directory / REPORT_FILE, report.model_dump_json(indent=2) + "\n")
     write_text(directory / MARKDOWN_FILE, markdown(report))

@@ -23,6 +23,7 @@ import numpy as np
 
 from imhi.tasks import DATASETS
 from service.analysis.evidence import find_quotes
+from service.weights import CHECKSUMS_FILE
 from training.check.consistency import Embed, Reading, inconsistent, read_explanations
 from training.check.experts import Key, Likeness, likeness
 from training.check.recipe import Action, CheckRecipe, Thresholds
@@ -30,7 +31,7 @@ from training.check.results import CheckResults, RuleResults, SetResults
 from training.check.rules import RULES, Evidence
 from training.data.example import Example, Split
 from training.data.mending import Mender
-from training.data.prepared import CHECKSUMS_FILE, load_prepared
+from training.data.prepared import load_prepared
 from training.data.released import read_released
 from training.errors import DataError
 from training.evaluate.bootstrap import DIGITS

@@ -13,7 +13,6 @@ it reads. The files hold posts: keep them where the data is kept.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 import tempfile
@@ -23,13 +22,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from imhi.tasks import DATASETS, QUESTIONS
+from service.weights import CHECKSUMS_FILE, digest
 from training.data.example import Example, Origin, Span, Split
 from training.errors import DataError, UsageError
 
 if TYPE_CHECKING:
     from datasets import Features
 
-CHECKSUMS_FILE = "checksums.sha256"
 REPORT_FILE = "report.json"
 DUPLICATES_FILE = "duplicates.json"
 CARD_FILE = "README.md"
@@ -109,8 +108,8 @@ def write_prepared(
         (new / REPORT_FILE).write_text(_json(report), encoding="utf-8")
         (new / DUPLICATES_FILE).write_text(_json(duplicates), encoding="utf-8")
         (new / CARD_FILE).write_text(card, encoding="utf-8")
-        sums = {path.name: _sha256(path) for path in sorted(new.iterdir())}
-        lines = "".join(f"{digest}  {name}\n" for name, digest in sums.items())
+        sums = {path.name: digest(path) for path in sorted(new.iterdir())}
+        lines = "".join(f"{found}  {name}\n" for name, found in sums.items())
         (new / CHECKSUMS_FILE).write_text(lines, encoding="utf-8")
         _replace(new, out)
     except OSError as error:
@@ -161,17 +160,17 @@ def _checked(folder: Path) -> dict[str, str]:
         )
     sums = {}
     for line in path.read_text(encoding="utf-8").splitlines():
-        digest, _, name = line.partition("  ")
+        wanted, _, name = line.partition("  ")
         if not name or Path(name).name != name:
             raise DataError(f"{path} is damaged: prepare the data again.")
-        sums[name] = digest
+        sums[name] = wanted
     lacking = {REPORT_FILE, *map(_parquet, Split)} - sums.keys()
     if lacking:
         raise DataError(f"{path} does not name {', '.join(sorted(lacking))}.")
-    for name, digest in sums.items():
+    for name, wanted in sums.items():
         if not (folder / name).is_file():
             raise DataError(f"{folder / name} is missing: prepare the data again.")
-        if _sha256(folder / name) != digest:
+        if digest(folder / name) != wanted:
             raise DataError(
                 f"{folder / name} was altered after it was written: prepare the data again."
             )
@@ -273,11 +272,6 @@ def _example(row: Mapping[str, Any]) -> Example:
 
 def _json(value: Mapping[str, Any]) -> str:
     return json.dumps(value, indent=2, ensure_ascii=False) + "\n"
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _replace(new: Path, out: Path) -> None:

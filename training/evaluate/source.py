@@ -11,9 +11,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from service.weights import CHECKSUMS_FILE
 from training.data.example import Example, Split
 from training.data.mending import Mender
-from training.data.prepared import CHECKSUMS_FILE, load_prepared
+from training.data.prepared import load_prepared
 from training.data.raw import join_raw, read_raw
 from training.data.released import read_released
 

@@ -16,6 +16,7 @@ from typing import Any
 
 from service.analysis.manifest import Manifest, Training, load_manifest, write_manifest
 from service.models import local_manifest
+from service.weights import digest
 from training.errors import ModelFilesError, UsageError
 from training.export.files import (
     Kind,
@@ -24,7 +25,6 @@ from training.export.files import (
     inspect,
     new_directory,
     seal,
-    sha256,
     write_text,
 )
 from training.export.merge import copy_tokenizer, load_model, quiet, save_model
@@ -137,7 +137,7 @@ def _questions(trainings: Sequence[Training]) -> dict[str, int] | None:
 
 def _report(models: Sequence[Path]) -> str:
     weights = [
-        {path.name: sha256(path) for path in sorted(directory.glob("*.safetensors"))}
+        {path.name: digest(path) for path in sorted(directory.glob("*.safetensors"))}
         for directory in models
     ]
     report = {

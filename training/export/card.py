@@ -12,8 +12,9 @@ from pathlib import Path
 from service.analysis.manifest import MANIFEST_FILE, Manifest, PromptStyle, load_manifest
 from service.embedded import BASE_MODEL
 from service.models import EMBEDDED_BASE
+from service.weights import CHECKSUMS_FILE
 from training.errors import ModelFilesError
-from training.export.files import ADAPTER_CONFIG, CHECKSUMS_FILE, write_text
+from training.export.files import ADAPTER_CONFIG, write_text
 
 CARD_FILE = "README.md"
 

@@ -8,7 +8,6 @@ along. `new_directory` gives a place to write in that becomes the real one at on
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import re
 import shutil
@@ -17,10 +16,10 @@ from collections.abc import Iterator, Sequence
 from enum import StrEnum
 from pathlib import Path
 
+from service.weights import CHECKSUMS_FILE, digest
 from training import files
 from training.errors import ModelFilesError, UsageError
 
-CHECKSUMS_FILE = "checksums.sha256"
 REPORT_FILE = "export.json"
 
 ADAPTER_CONFIG = "adapter_config.json"
@@ -225,19 +224,13 @@ def write_checksums(directory: Path) -> None:
     """
     try:
         lines = [
-            f"{sha256(path)}  {path.name}\n"
+            f"{digest(path)}  {path.name}\n"
             for path in sorted(directory.iterdir())
             if path.is_file() and path.name != CHECKSUMS_FILE and not path.name.startswith(".")
         ]
     except OSError as error:
         raise ModelFilesError(f"A file of {directory} cannot be read: {error.strerror}.") from error
     write_text(directory / CHECKSUMS_FILE, "".join(lines))
-
-
-def sha256(path: Path) -> str:
-    """SHA-256 of a file, 64 hexadecimal digits."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def write_text(path: Path, text: str) -> None:

@@ -28,6 +28,7 @@ from service.analysis.manifest import (
     write_manifest,
 )
 from service.models import local_manifest
+from service.weights import digest
 from training.errors import ModelFilesError, UsageError
 from training.export import adapter as adapters
 from training.export import merge
@@ -41,7 +42,6 @@ from training.export.files import (
     inspect,
     new_directory,
     seal,
-    sha256,
     write_checksums,
     write_text,
 )
@@ -395,5 +395,5 @@ def _report(
 
 def _digest(directory: Path) -> str:
     """SHA-256 over a directory's weights."""
-    lines = [f"{sha256(path)}  {path.name}\n" for path in sorted(directory.glob("*.safetensors"))]
+    lines = [f"{digest(path)}  {path.name}\n" for path in sorted(directory.glob("*.safetensors"))]
     return hashlib.sha256("".join(lines).encode()).hexdigest()

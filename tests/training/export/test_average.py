@@ -19,12 +19,12 @@ from service.analysis.manifest import (
     load_manifest,
     write_manifest,
 )
+from service.weights import digest
 from tests.models import lora_adapter, tiny_llama
 from tests.tokenizers import word_tokenizer
 from tests.training.export.trained import make_base, make_tuned
 from training.errors import ModelFilesError, UsageError
 from training.export.average import REPORT_FILE, average
-from training.export.files import sha256
 from training.export.merge import load_model
 
 
@@ -92,7 +92,7 @@ def test_the_manifest_tells_of_all_and_claims_nothing_measured(
     assert (tmp_path / "mean" / "LICENSE").read_text() == "the first model's licence"
     report = json.loads((tmp_path / "mean" / REPORT_FILE).read_text())
     assert report["models"] == [
-        {"model.safetensors": sha256(model / "model.safetensors")} for model in models[1:]
+        {"model.safetensors": digest(model / "model.safetensors")} for model in models[1:]
     ]
 
 
