@@ -74,7 +74,8 @@ def _grammars(client: EngineClient, tokenizer: Any) -> bool:
     if client.vllm_config.structured_outputs_config.backend != BACKEND:
         logger.warning(
             "vLLM's structured-outputs backend is not %s: explanations may quote what the post "
-            "does not say. Leave --structured-outputs-config out, or set its backend to %s.",
+            "does not say, and use clinical words. Leave --structured-outputs-config out, or set "
+            "its backend to %s.",
             BACKEND,
             BACKEND,
         )

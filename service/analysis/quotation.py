@@ -1,16 +1,20 @@
-"""A grammar that keeps an explanation's quotes to what the post says.
+"""A grammar that keeps an explanation's quotes to what the post says, and it from clinical words.
 
-A post goes in, a grammar for vLLM's structured outputs comes out, in llguidance's Lark dialect. It
-lets the model write what it likes; only between double quotation marks, each token must go on with
-words that stand next to each other in the post. What is quoted is then there to be found, whatever
-the size of the model.
+A post goes in, a grammar for vLLM's structured outputs comes out, in llguidance's Lark dialect.
+Between double quotation marks, each token must go on with words that stand next to each other in
+the post: what is quoted is then there to be found, whatever the size of the model. Elsewhere the
+model writes what it likes but words of clinical reports (`imhi.clinical`), which it has learned
+from its references and which would read as a diagnosis; those that the post itself uses are free.
 """
 
 from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from typing import Any
+
+from imhi.clinical import STEMS, clinical_stems
 
 BACKEND = "guidance"
 """vLLM's backend for structured outputs that knows these grammars. vLLM runs one per engine."""
@@ -19,7 +23,7 @@ _MARKS = re.compile('["“”„«»]')
 _CHUNK = re.compile(r"\w+(?:'\w+)*|\s|[^\w\s]")
 # A lexer never goes back: half of a curly mark could be half of another character, so that only the
 # straight mark can open a quote. The others are kept out of the text.
-_ANYTHING = 'TEXT: /[^"“”„«»]+/'
+_UNQUOTED = '/[^"“”„«»]+/'
 # Begins and ends with something visible, and holds a letter.
 _SAYS_SOMETHING = r"/(?s:[^\s].*)/ & /(?s:.*[^\s])/ & /(?s:.*\p{L}.*)/"
 
@@ -50,10 +54,11 @@ def quote_grammar(post: str) -> str:
         White space counts as one space and a curly apostrophe as a straight one, as
         `service.analysis.evidence` compares them.
     """
+    text = f"TEXT: {_UNQUOTED}{_without(sorted(set(STEMS) - clinical_stems(post)))}"
     parts = [" ".join(part.split()).replace("\u2019", "'") for part in _MARKS.split(post)]
     quotable = [part for part in parts if any(map(str.isalpha, part))]
     if not quotable:
-        return f"start: TEXT?\n{_ANYTHING}\n"
+        return f"start: TEXT?\n{text}\n"
     # `substring_chunks` matches any run of its chunks: words, spaces, single marks.
     names = [f"PART_{number}" for number in range(len(quotable))]
     definitions = (
@@ -63,10 +68,18 @@ def quote_grammar(post: str) -> str:
     return "\n".join(
         (
             "start: TEXT? (quote TEXT)* quote?",
-            _ANYTHING,
+            text,
             'quote: "\\"" WORDS "\\""',
             f"WORDS: ({' | '.join(names)}) & {_SAYS_SOMETHING}",
             *definitions,
             "",
         )
     )
+
+
+def _without(stems: Sequence[str]) -> str:
+    """What keeps a text from holding a word that begins with one of the stems, in any case."""
+    if not stems:
+        return ""
+    # No lexer here looks behind: what stands before the word is part of the expression.
+    return rf" & ~/(?is:(?:.*[^\p{{L}}\p{{N}}_])?(?:{'|'.join(stems)}).*)/"

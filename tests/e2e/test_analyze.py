@@ -9,6 +9,7 @@ from uuid import uuid4
 import httpx
 import pytest
 
+from imhi.clinical import clinical_stems
 from imhi.tasks import QUESTIONS, TASKS, WORDING_VERSION
 from service.analysis.evidence import find_quotes
 from service.api.schemas import AnalyzeResponse, Answer
@@ -267,6 +268,18 @@ def test_an_explanation_quotes_nothing_that_the_text_does_not_say(analyze):
     quotes = [quote for text, said in answers if said for quote in find_quotes(said, text)]
     assert quotes
     assert all(quote.evidence for quote in quotes)
+
+
+def test_an_explanation_speaks_in_no_words_of_clinical_reports(analyze):
+    """On this text the model, left to itself, writes that something "supports the diagnosis of"."""
+    text = (
+        "My shifts were changed again and I slept three hours. My hands shake when I open the "
+        "roster and I snapped at my little brother for nothing."
+    )
+    body = analyze(text, tasks=["depression_cause"], explain="always")
+    (answer,) = answers_of(body)
+    assert len(answer.explanation) > 100
+    assert not clinical_stems(answer.explanation)
 
 
 @pytest.mark.parametrize(

@@ -123,3 +123,28 @@ def test_a_long_post_has_a_grammar() -> None:
     words = [f"word{number}" for number in range(20_000)]
     assert accepts(" ".join(words), f' It says "{" ".join(words[9_000:9_010])}".')
     assert not accepts(" ".join(words), ' It says "word7 word9".')
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        " It supports the diagnosis of it.",
+        " Diagnosed with it",
+        "diagnosis",
+        ' It says "sleep", as patients do.',
+        " The symptoms\nmeet the CRITERIA.",
+    ],
+)
+def test_words_of_clinical_reports_are_not_written(text: str) -> None:
+    assert not accepts(POST, text)
+    assert not accepts("1234", text)  # nor where nothing can be quoted
+
+
+@pytest.mark.parametrize("text", [" was diagnosed", ' "diagnosed" is said', " a Diagnosis"])
+def test_a_clinical_word_of_the_post_is_free(text: str) -> None:
+    assert accepts("Last week I was diagnosed by Dr. House.", text)
+    assert not accepts("Last week I was diagnosed by Dr. House.", " a patient")
+
+
+def test_words_that_only_hold_such_a_word_are_free() -> None:
+    assert accepts(POST, " A diagram of an impatient poster, and a di agnostic.")
