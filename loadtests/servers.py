@@ -23,6 +23,7 @@ import httpx
 from loadtests.gguf_file import BARE_TEMPLATE
 from service.launch import MODEL_VARIABLE, PLUGIN, environment, runs_on_cpu
 from service.models import resolve_model
+from service.weights import SAFETENSORS
 
 START_SECONDS = 600.0
 PLAIN_NAME = "plain"
@@ -69,11 +70,14 @@ async def plain(
     all_variables = environment(resolved, os.environ, cpu=runs_on_cpu()) | dict(variables or {})
     others = [name for name in all_variables["VLLM_PLUGINS"].split(",") if name != PLUGIN]
     all_variables["VLLM_PLUGINS"] = ",".join(others)
-    all_variables.pop(MODEL_VARIABLE, None)
+    # One process for scheduler and model is ours; vLLM's own two set their threads themselves.
+    for name in (MODEL_VARIABLE, "VLLM_ENABLE_V1_MULTIPROCESSING", "OMP_NUM_THREADS"):
+        all_variables.pop(name, None)
     template = log.with_name("bare.jinja")
     template.write_text(BARE_TEMPLATE, encoding="utf-8")
     command = [sys.executable, "-P", "-m", "service.server", resolved.path]
     command += ["--served-model-name", PLAIN_NAME, "--host", "127.0.0.1"]
+    command += ["--load-format", SAFETENSORS]  # what vLLM itself would find
     command += ["--chat-template", str(template), *options]
     with running(command, log, all_variables, ready="/health") as server:
         yield server

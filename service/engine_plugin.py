@@ -9,9 +9,20 @@ from __future__ import annotations
 
 def register() -> None:
     """Make all changes; a second call changes nothing."""
-    from service import float_head, interruptions, logs, mixed_logprobs
+    from service import (
+        float_head,
+        fused_layers,
+        head_rows,
+        interruptions,
+        logs,
+        mixed_logprobs,
+        short_blocks,
+    )
 
     logs.keep_grammars_out()
     interruptions.register()
     float_head.register()
+    fused_layers.register()
+    head_rows.register()
+    short_blocks.register()
     mixed_logprobs.register()

@@ -2,14 +2,24 @@
 
 With `head_dtype` float32, vLLM's logits processor casts the head's bf16 weights to float32 for each
 step where the platform has no mixed-precision product, as on CPUs. This layer keeps the cast
-weights instead: the same numbers for the price of one copy in memory (113 MB for the embedded
-model). It is put in the place of vLLM's by vLLM's own mechanism for out-of-tree layers, from a
-general plugin, so it is there in every process of the engine.
+weights instead, for the price of one copy in memory (113 MB for the embedded model). It is put in
+the place of vLLM's by vLLM's own mechanism for out-of-tree layers, from a general plugin, so it is
+there in every process of the engine.
+
+Both factors of the product were bfloat16 before they were cast, so oneDNN may multiply them as
+such: each product is exact in float32, where the sums are taken and the logits stay. That is two to
+three times as fast on processors with bfloat16 products. Only rows that are read as probabilities
+are computed so (`service.head_rows`): generated text is as vLLM's own head has it, in the model's
+type.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from typing import Any
+
+from service.head_rows import STEP
 
 LAYER = "LogitsProcessor"
 
@@ -24,6 +34,27 @@ def register() -> None:
 
     if LAYER not in op_registry_oot:
         PluggableLayer.register_oot(name=LAYER)(_layer())
+
+
+@contextmanager
+def _products_of_bfloat16() -> Iterator[None]:
+    """Let oneDNN round the factors of float32 products to bfloat16, and nothing else."""
+    import torch
+
+    settings = torch.backends.mkldnn.matmul
+    before = settings.fp32_precision
+    settings.fp32_precision = "bf16"
+    try:
+        yield
+    finally:
+        settings.fp32_precision = before
+
+
+def _read_rows(hidden_states: Any) -> tuple[int, ...] | None:
+    """Rows whose logits must be exact; None for all of them, or where it is not known."""
+    if hidden_states.dim() != 2 or hidden_states.shape[0] != STEP.number:
+        return None
+    return STEP.read if len(STEP.read) < STEP.number else None
 
 
 def _layer() -> type:
@@ -50,12 +81,26 @@ def _layer() -> type:
                 or lm_head.weight.dtype == torch.float32
             ):
                 return super()._apply_head(lm_head, hidden_states, embedding_bias)
+            read = _read_rows(hidden_states)
+            if read is None:
+                return self._float(lm_head, hidden_states, embedding_bias)
+            # What is generated is as vLLM's own head in the model's type has it.
+            logits = lm_head.quant_method.apply(lm_head, hidden_states, bias=embedding_bias)
+            logits = logits.to(torch.float32)
+            if read:
+                rows = list(read)
+                logits[rows] = self._float(lm_head, hidden_states[rows], embedding_bias)
+            return logits
+
+        def _float(self, lm_head: Any, hidden_states: Any, embedding_bias: Any) -> Any:
             weight = lm_head.weight
             # Another tensor, or the same one written to, is cast again.
             key = (weight.data_ptr(), weight._version)
             if self._kept is None or self._kept[0] != key:
                 self._kept = (key, weight.detach().to(torch.float32))
             bias = None if embedding_bias is None else embedding_bias.to(torch.float32)
-            return linear(hidden_states.to(torch.float32), self._kept[1], bias)
+            rounded = weight.dtype == hidden_states.dtype == torch.bfloat16
+            with _products_of_bfloat16() if rounded else nullcontext():
+                return linear(hidden_states.to(torch.float32), self._kept[1], bias)
 
     return KeptFloatHead

@@ -8,6 +8,7 @@ user's.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
@@ -18,6 +19,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import NoReturn
 
+from service import short_blocks
 from service.analysis.quotation import BACKEND
 from service.models import ResolvedModel
 from service.settings import STOP_SECONDS, Settings, load_settings
@@ -57,7 +59,9 @@ def engine_options(model: ResolvedModel, given: Sequence[str], *, cpu: bool) -> 
         defaults["--load-format"] = SAFETENSORS
     if cpu:
         # The CPU backend's block of 128 tokens is longer than most posts: nothing would be shared.
-        defaults["--block-size"] = "32"
+        defaults["--block-size"] = str(
+            2 * short_blocks.TOKENS if _has_amx() else short_blocks.TOKENS
+        )
         # Compiling takes minutes and a C++ compiler, and gains little on a CPU.
         defaults["--enforce-eager"] = None
     options = list(given)
@@ -107,6 +111,13 @@ def environment(model: ResolvedModel, present: Mapping[str, str], *, cpu: bool) 
             # vLLM keeps one core for the server; of two, that is half of the machine, and the
             # server needs a few percent of it.
             defaults["VLLM_CPU_OMP_THREADS_BIND"] = ",".join(map(str, cores))
+            # The model in the scheduler's process and not in one more: a third of the start, and a
+            # process less that waits for the other on the cores that the model needs. vLLM takes
+            # another process to set OpenMP's variables for it, which are set here.
+            defaults["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
+            defaults["OMP_NUM_THREADS"] = str(len(cores))
+            defaults["KMP_BLOCKTIME"] = "5"
+            defaults["KMP_TPAUSE"] = "0"
         openmp = _intel_openmp()
         if openmp is not None and "iomp" not in present.get("LD_PRELOAD", ""):
             added["LD_PRELOAD"] = ":".join(filter(None, [present.get("LD_PRELOAD"), str(openmp)]))
@@ -181,6 +192,13 @@ def _plugins(present: str | None) -> str:
     else:
         names = [point.name for group in _PLUGIN_GROUPS for point in entry_points(group=group)]
     return ",".join(dict.fromkeys([*names, PLUGIN]))
+
+
+def _has_amx() -> bool:
+    """Whether the processor has AMX, whose attention kernel takes blocks of 32 tokens."""
+    with contextlib.suppress(OSError):
+        return "amx_tile" in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+    return False
 
 
 def _intel_openmp() -> Path | None:

@@ -137,7 +137,7 @@ def test_every_option_we_add_is_one_of_vllms() -> None:
     parsed = parser.parse_args(["serve", model.path, *options])
     assert parsed.model_tag == "some/model"
     assert parsed.served_model_name == ["name"]
-    assert parsed.block_size == 32
+    assert parsed.block_size in (16, 32)  # the latter with AMX
     assert parsed.enforce_eager
     assert parsed.hf_overrides == {"head_dtype": "float32"}
     assert parsed.host == "127.0.0.1"

@@ -6,6 +6,8 @@ from types import SimpleNamespace
 
 import pytest
 
+from service import head_rows
+
 torch = pytest.importorskip("torch")
 pytest.importorskip("vllm")
 
@@ -26,19 +28,42 @@ def heads():
 
     generator = torch.Generator().manual_seed(0)
     weight = torch.randn(50, 16, generator=generator).bfloat16()
-    head = SimpleNamespace(weight=weight, quant_method=UnquantizedEmbeddingMethod())
+    head = SimpleNamespace(
+        weight=weight,
+        quant_method=UnquantizedEmbeddingMethod(),
+        cpu_linear=torch.nn.functional.linear,
+    )
     hidden = torch.randn(3, 16, generator=generator).bfloat16()
     return bare(LogitsProcessor), bare(_layer()), head, hidden
 
 
-def test_logits_are_vllms_to_the_bit(heads) -> None:
+def close(found, expected) -> bool:
+    """Whether they differ by no more than float32 sums in another order do."""
+    return found.dtype == torch.float32 and torch.allclose(found, expected, rtol=1e-6, atol=1e-5)
+
+
+def test_logits_are_vllms(heads) -> None:
     theirs, ours, head, hidden = heads
     expected = theirs._apply_head(head, hidden, None)
-    assert expected.dtype == torch.float32
     for _ in range(2):
-        assert torch.equal(ours._apply_head(head, hidden, None), expected)
+        assert close(ours._apply_head(head, hidden, None), expected)
     bias = torch.ones(50).bfloat16()
-    assert torch.equal(ours._apply_head(head, hidden, bias), theirs._apply_head(head, hidden, bias))
+    assert close(ours._apply_head(head, hidden, bias), theirs._apply_head(head, hidden, bias))
+    # What a head in bfloat16 gives is another thing.
+    assert not close(torch.nn.functional.linear(hidden, head.weight).float(), expected)
+
+
+def test_products_of_others_keep_their_precision(heads) -> None:
+    _, ours, head, hidden = heads
+    ours._apply_head(head, hidden, None)
+    assert torch.backends.mkldnn.matmul.fp32_precision in ("none", "ieee")
+
+
+def test_states_in_float32_are_not_rounded(heads) -> None:
+    _, ours, head, _ = heads
+    states = torch.randn(3, 16, generator=torch.Generator().manual_seed(1))
+    expected = torch.nn.functional.linear(states, head.weight.float())
+    assert torch.equal(ours._apply_head(head, states, None), expected)
 
 
 def test_weights_are_cast_once_and_again_after_a_change(heads) -> None:
@@ -57,3 +82,29 @@ def test_a_quantized_head_is_left_to_vllm(heads) -> None:
     with pytest.raises(ValueError, match="unquantized"):
         ours._apply_head(head, hidden, None)
     assert ours._kept is None
+
+
+@pytest.mark.parametrize("read", [(), (1,), (0, 2), (0, 1, 2)])
+def test_only_rows_that_are_read_are_in_float32(heads, monkeypatch, read: tuple[int, ...]) -> None:
+    theirs, ours, head, hidden = heads
+    monkeypatch.setattr(head_rows.STEP, "number", 3)
+    monkeypatch.setattr(head_rows.STEP, "read", read)
+    exact = theirs._apply_head(head, hidden, None)
+    rounded = torch.nn.functional.linear(hidden, head.weight).float()
+    found = ours._apply_head(head, hidden, None)
+    assert found.dtype == torch.float32
+    for row in range(3):
+        if row in read:
+            assert close(found[row], exact[row])
+        else:
+            assert torch.equal(found[row], rounded[row])
+    assert not close(rounded, exact)
+
+
+def test_rows_of_another_number_are_all_in_float32(heads, monkeypatch) -> None:
+    """As a prompt's own log-probabilities are computed, or speculated tokens."""
+    theirs, ours, head, hidden = heads
+    monkeypatch.setattr(head_rows.STEP, "number", 2)
+    monkeypatch.setattr(head_rows.STEP, "read", (0,))
+    expected = theirs._apply_head(head, hidden, None)
+    assert close(ours._apply_head(head, hidden, None), expected)

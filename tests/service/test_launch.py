@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -34,6 +35,15 @@ def test_a_gpu_keeps_vllms_own_block_size_and_compilation() -> None:
     options = engine_options(HUB, [], cpu=False)
     assert "--block-size" not in options
     assert "--enforce-eager" not in options
+
+
+@pytest.mark.parametrize(("flags", "tokens"), [("avx512_bf16", "16"), ("avx512f amx_tile", "32")])
+def test_a_cpu_gets_the_shortest_blocks_that_its_kernel_takes(
+    monkeypatch, flags: str, tokens: str
+) -> None:
+    monkeypatch.setattr(Path, "read_text", lambda *_, **__: f"flags\t\t: {flags}\n")
+    options = engine_options(HUB, [], cpu=True)
+    assert options[options.index("--block-size") + 1] == tokens
 
 
 def test_only_safetensors_are_loaded() -> None:
@@ -135,7 +145,11 @@ def test_variables_of_the_users_stay(tmp_path) -> None:
 @pytest.mark.parametrize(("cores", "bound"), [({0, 1}, "0,1"), ({3}, "3"), ({0, 1, 2, 3}, None)])
 def test_few_cores_all_work_for_the_model(monkeypatch, cores: set[int], bound: str | None) -> None:
     monkeypatch.setattr("os.sched_getaffinity", lambda _: cores)
-    assert environment(HUB, {}, cpu=True).get("VLLM_CPU_OMP_THREADS_BIND") == bound
+    variables = environment(HUB, {}, cpu=True)
+    assert variables.get("VLLM_CPU_OMP_THREADS_BIND") == bound
+    # One process for scheduler and model, whose threads vLLM then does not set.
+    assert variables.get("VLLM_ENABLE_V1_MULTIPROCESSING") == (bound and "0")
+    assert variables.get("OMP_NUM_THREADS") == (bound and str(len(cores)))
 
 
 def test_launch_replaces_the_process_by_the_server(monkeypatch) -> None:
