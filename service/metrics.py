@@ -124,9 +124,10 @@ LABEL_MASS = Histogram(
     ["task"],
     buckets=_MASSES,
 )
+_REASONS = ("stop", "length", "repetition")
 EXPLANATIONS = Counter(
     "mentalllama_explanations",
-    "Explanations generated, by finish reason (stop, length, other).",
+    "Explanations generated, by finish reason (stop, length, repetition, other).",
     ["finish_reason"],
 )
 EVIDENCE = Counter("mentalllama_evidence", "Quotes of explanations that were found in the post.")
@@ -165,7 +166,7 @@ def _begin_at_zero() -> None:
             metric.labels(task)
     for phase in ("tokenize", "queue", "label_read", "first_label", "explanation", "total"):
         PHASE_SECONDS.labels(phase)
-    for reason in ("stop", "length", "other"):
+    for reason in (*_REASONS, "other"):
         EXPLANATIONS.labels(reason)
     for kind in ("prompt", "cached", "completion"):
         TOKENS.labels(kind)
@@ -222,7 +223,7 @@ def _observe_answer(answer: Answer) -> None:
     if explanation is None:
         return
     reason = explanation.finish_reason
-    EXPLANATIONS.labels(reason if reason in {"stop", "length"} else "other").inc()
+    EXPLANATIONS.labels(reason if reason in _REASONS else "other").inc()
     EVIDENCE.inc(len(explanation.evidence))
     if explanation.consistency is not None:
         CONSISTENCY.labels(question.task).observe(explanation.consistency)

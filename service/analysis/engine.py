@@ -52,7 +52,7 @@ class Chunk:
         tokens: completion tokens so far.
         prompt_tokens: length of the prompt in tokens.
         cached_tokens: how many of them came from the prefix cache.
-        finish_reason: `stop` or `length` on the last chunk, None before.
+        finish_reason: `stop`, `length` or `repetition` on the last chunk, None before.
     """
 
     text: str

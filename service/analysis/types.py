@@ -142,7 +142,8 @@ class Explanation:
 
     Attributes:
         text: the explanation, stripped.
-        finish_reason: `stop` where the model ended it, `length` where the token limit did.
+        finish_reason: `stop` where the model ended it, `length` where the token limit did,
+            `repetition` where it was ended for saying the same on and on.
         tokens: completion tokens.
         evidence: quotes of the post in it.
         consistency: probability of the decided label when the explanation alone is read, from 0 to
@@ -162,7 +163,8 @@ class Response:
 
     Attributes:
         text: the response, stripped.
-        finish_reason: `stop` where the model ended it, `length` where the token limit did.
+        finish_reason: `stop` where the model ended it, `length` where the token limit did,
+            `repetition` where it was ended for saying the same on and on.
         tokens: completion tokens.
         cuts: parts of the post that the model did not see.
     """

@@ -103,6 +103,7 @@ class VllmEngine:
             temperature=0.0,
             output_kind=RequestOutputKind.DELTA,
             structured_outputs=StructuredOutputsParams(grammar=grammar) if followed else None,
+            **_no_loops(),
         )
         tokens = 0
         async with aclosing(self._generate(prompt, parameters, context, suffix)) as outputs:
@@ -151,6 +152,23 @@ class VllmEngine:
                 ) from None
             # vLLM's own messages can hold the prompt.
             raise EngineError(_DIED) from None
+
+
+def _no_loops() -> dict[str, Any]:
+    """What ends a completion that says the same again and again, as a small model can.
+
+    Of a loop nothing follows, and it would keep its place in the engine up to the token limit. A
+    run of four to 32 tokens is a loop when it comes three times on end.
+    """
+    try:
+        from vllm.sampling_params import RepetitionDetectionParams
+    except ImportError:  # an older vLLM, where the token limit ends it
+        return {}
+    return {
+        "repetition_detection": RepetitionDetectionParams(
+            min_pattern_size=4, max_pattern_size=32, min_count=3
+        )
+    }
 
 
 def _queued(output: RequestOutput) -> float:

@@ -213,7 +213,10 @@ class Answer(_Body):
         examples=[0.9],
     )
     finish_reason: str | None = Field(
-        description="`stop` or, where the token limit cut the explanation, `length`.",
+        description=(
+            "`stop`; `length` where the token limit cut the explanation, `repetition` where it "
+            "said the same on and on and was ended."
+        ),
         examples=["stop"],
     )
 

@@ -26,6 +26,10 @@ LOW_CONSISTENCY = 0.5
 """Below this the explanation alone leads to another label more often than not."""
 
 _BAR_CELLS = 10
+_CUT_OFF = {
+    "length": "cut off at the token limit",
+    "repetition": "ended, since it said the same on and on",
+}
 
 Object = Mapping[str, Any]
 
@@ -103,8 +107,8 @@ def _explanation(answer: Object) -> RenderableType:
     heading = Text.assemble(_text(answer.get("question", "")), ": ", _label(answer, "candidate"))
     heading.stylize("bold")
     lines: list[RenderableType] = [_text(answer["explanation"])]
-    if answer.get("finish_reason") == "length":
-        lines.append(Text("(cut off at the token limit)", style="dim"))
+    if (why := _CUT_OFF.get(str(answer.get("finish_reason")))) is not None:
+        lines.append(Text(f"({why})", style="dim"))
     for evidence in answer.get("evidence", []):
         place = f"  characters {evidence.get('start')} to {evidence.get('end')}"
         quote = " ".join(plain(str(evidence.get("quote", ""))).split())
