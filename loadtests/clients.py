@@ -64,17 +64,35 @@ class Client(Protocol):
 def session() -> aiohttp.ClientSession:
     """A session without a bound on open connections: the load decides."""
     return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=0),
+        # Idle connections are closed before vLLM closes them, which it does after five seconds: a
+        # request that crosses with that would count as an error.
+        connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=2),
         timeout=aiohttp.ClientTimeout(total=_SECONDS),
         trust_env=False,
     )
 
 
 class Analyze:
-    """`POST /analyze` with one text, as a stream where the first label is of interest."""
+    """`POST /analyze` with one text.
 
-    def __init__(self, web: aiohttp.ClientSession, url: str, *, stream: bool = False) -> None:
+    Args:
+        web: sends.
+        url: of the server.
+        stream: as a stream, where the first label is of interest.
+        consistency: whether each explanation is read once more by itself, which is the service's
+            default. No other way does it, so that here it is left out unless it is asked for.
+    """
+
+    def __init__(
+        self,
+        web: aiohttp.ClientSession,
+        url: str,
+        *,
+        stream: bool = False,
+        consistency: bool = False,
+    ) -> None:
         self._web = web
+        self._consistency = consistency
         self._url = f"{url}/analyze"
         self._stream = stream
 
@@ -86,6 +104,7 @@ class Analyze:
             "explain": "always" if ask.explained else "never",
             "explanation_tokens": EXPLANATION_TOKENS,
             "truncation": "middle",
+            "consistency": self._consistency,
         }
         if not self._stream:
             return _analyzed(await _post(self._web, self._url, body))
@@ -106,11 +125,19 @@ class Analyze:
 class Chat:
     """A chat completion for each question, its text parsed into label and explanation.
 
-    Where no explanation is wanted the answer sentence still has to be written, since the label is
-    in it.
+    Args:
+        web: sends.
+        url: of the server.
+        model: as it is served.
+        stopped: where no explanation is wanted, stop the completion after the answer sentence,
+            which has to be written since the label is in it. Whoever asks without this project has
+            to know for it how this model goes on.
     """
 
-    def __init__(self, web: aiohttp.ClientSession, url: str, model: str) -> None:
+    def __init__(
+        self, web: aiohttp.ClientSession, url: str, model: str, *, stopped: bool = False
+    ) -> None:
+        self._stopped = stopped
         self._web = web
         self._url = f"{url}/v1/chat/completions"
         self._model = model
@@ -130,7 +157,7 @@ class Chat:
 
     def _bodies(self, ask: Ask) -> list[dict[str, Any]]:
         most: dict[str, Any] = {"max_tokens": EXPLANATION_TOKENS}
-        if not ask.explained:
+        if self._stopped and not ask.explained:
             most["stop"] = ["Reasoning"]
         return [
             {

@@ -3,14 +3,17 @@
     python -m loadtests.fake_server TOKENIZER --port N
 
 Everything but the engine is real: gate, schemas, the tokenizer, label tries, calibration, checks.
+With `--bare` it is a FastAPI route that reads the request as JSON and answers: what the framework
+and the machine take of a time by themselves.
 """
 
 from __future__ import annotations
 
+import gc
 import math
 from collections.abc import AsyncGenerator, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 import uvicorn
@@ -79,13 +82,31 @@ def make_app(tokenizer: Path) -> FastAPI:
     return app
 
 
+def make_bare() -> FastAPI:
+    """An app that knows no tokenizer, no gate and no schema."""
+    app = FastAPI()
+
+    @app.get("/livez")
+    async def alive() -> None:
+        return None
+
+    @app.post("/analyze")
+    async def analyze(body: dict[str, Any]) -> dict[str, Any]:
+        return {"results": [{"answers": [], "echo": body}], "usage": {"completion_tokens": 0}}
+
+    return app
+
+
 def main(
     tokenizer: Annotated[Path, typer.Argument(help="Directory of a model or its tokenizer.")],
     port: Annotated[int, typer.Option(help="Where to listen.")],
+    bare: Annotated[bool, typer.Option("--bare", help="Without anything of ours.")] = False,
 ) -> None:
     """Serve until stopped."""
     configure_logs("text")  # our own line a request is part of our overhead
-    app = make_app(tokenizer)
+    app = make_bare() if bare else make_app(tokenizer)
+    gc.collect()
+    gc.freeze()  # as vLLM's server does before it serves
     server = uvicorn.Server(
         uvicorn.Config(app, host="127.0.0.1", port=port, log_level="warning", access_log=False)
     )

@@ -8,8 +8,9 @@ any is started has the machine to itself.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +26,6 @@ from loadtests.servers import Running
 from loadtests.workload import Count
 from service.cli.terminal import notice
 from service.models import ResolvedModel, resolve_model
-
-DEVELOPMENT = {"VLLM_SERVER_DEV_MODE": "1"}
-"""Lets a server's prefix cache be emptied over HTTP; nobody else reaches the port."""
 
 
 class Field:
@@ -61,6 +59,7 @@ class Field:
         self._asked = asked
         self._stack = stack
         self._started: dict[str, Running] = {}
+        self._marks = 0
 
     @property
     def count(self) -> Count:
@@ -74,7 +73,7 @@ class Field:
             StartError: it did not start.
         """
         log = self.folder / "ours.log"
-        return await self._once("our server", servers.ours(self._asked, log, variables=DEVELOPMENT))
+        return await self._once("our server", servers.ours(self._asked, log))
 
     async def plain(self) -> Running:
         """vLLM's, on the same weights.
@@ -83,9 +82,7 @@ class Field:
             StartError: it did not start.
         """
         log = self.folder / "plain.log"
-        return await self._once(
-            "a plain vLLM server", servers.plain(self._asked, log, variables=DEVELOPMENT)
-        )
+        return await self._once("a plain vLLM server", servers.plain(self._asked, log))
 
     async def llama_cpp(self) -> Running:
         """llama.cpp's, on the same weights.
@@ -96,22 +93,18 @@ class Field:
         """
         return await self._once("a llama.cpp server", llama_cpp(self.model, self.folder))
 
-    async def forget(self) -> None:
-        """Empty the prefix caches of vLLM's servers; that of llama.cpp holds one prompt.
+    def fresh(self, asks: Sequence[Ask]) -> list[Ask]:
+        """The same, marked so that no prefix cache has seen the posts, whoever's it is.
 
-        Raises:
-            aiohttp.ClientError: a server does not answer.
+        The mark is a number before the post. A server of ours lets nobody empty its cache.
         """
-        for name, server in self._started.items():
-            if "llama.cpp" in name:
-                continue
-            async with self.web.post(f"{server.url}/reset_prefix_cache") as response:
-                response.raise_for_status()
+        self._marks += 1
+        mark = 1000 + self._marks  # of one length, so that every way gets as many tokens
+        return [replace(ask, post=f"{mark}. {ask.post}") for ask in asks]
 
-    async def measure(self, client: Client, asks: list[Ask], concurrency: int) -> Summary:
-        """Ask everything, so many at a time, with empty caches at the start."""
-        await self.forget()
-        return summarise(await closed_loop(asks, client, concurrency))
+    async def measure(self, client: Client, asks: Sequence[Ask], concurrency: int) -> Summary:
+        """Ask everything, so many at a time, of posts that no cache holds."""
+        return summarise(await closed_loop(self.fresh(asks), client, concurrency))
 
     async def _once(
         self, name: str, server: contextlib.AbstractAsyncContextManager[Running]

@@ -95,7 +95,6 @@ async def _run(
     *,
     seed: int = 0,
 ) -> dict[str, Any]:
-    await bench.forget()
-    summary = summarise(await open_loop(asks, client, rate, seed=seed), objective)
+    summary = summarise(await open_loop(bench.fresh(asks), client, rate, seed=seed), objective)
     kept = (summary.goodput or 0.0) * summary.seconds / max(summary.requests, 1)
     return {**summary.to_json(), "offered": rate, "attained": kept}

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -72,6 +73,7 @@ class Summary:
         first_token: likewise.
         total: from due to the end; None where every request failed.
         goodput: answers a second that kept the objective; None where none was set.
+        failures: what went wrong, as a short name, to how often.
     """
 
     requests: int
@@ -84,6 +86,7 @@ class Summary:
     first_token: Percentiles | None
     total: Percentiles | None
     goodput: float | None
+    failures: Mapping[str, int]
 
     def to_json(self) -> dict[str, Any]:
         """The same as JSON."""
@@ -110,6 +113,7 @@ def summarise(samples: Sequence[Sample], objective: Objective | None = None) -> 
         first_token=percentiles([s.first_token - s.due for s in good if s.first_token is not None]),
         total=percentiles([sample.end - sample.due for sample in good]),
         goodput=kept,
+        failures=Counter(sample.error for sample in samples if sample.error is not None),
     )
 
 

@@ -33,15 +33,15 @@ class Size:
     """
 
     rounds: int = 3
-    explained: int = 64
+    explained: int = 96
     few: int = 16
     labelled: int = 48
     concurrency: int = 32
-    levels: tuple[int, ...] = (1, 2, 4, 8, 16, 32, 64, 128)
+    levels: tuple[int, ...] = (1, 4, 16, 64, 128)
     lengths: tuple[int, ...] = (30, 100, 300, 900, 1600)
     shares: tuple[int, ...] = (0, 10, 25, 50, 100)
-    arrivals: int = 120
-    rates: tuple[float, ...] = (0.3, 0.5, 0.7, 0.85, 1.0, 1.2, 1.5)
+    arrivals: int = 100
+    rates: tuple[float, ...] = (0.5, 0.7, 0.85, 1.0, 1.2, 1.5)
     growth: tuple[int, ...] = (100, 1000, 10_000)
     starts: int = 3
     engines: tuple[str, ...] = ("as served", "float32", "one at a time")
@@ -87,6 +87,11 @@ class Measured:
         """Keep a row."""
         row = summary.to_json() if isinstance(summary, Summary) else dict(summary)
         self.rows.setdefault(way, []).append(row)
+
+    @property
+    def errors(self) -> int:
+        """Requests that failed, of all ways and rounds."""
+        return sum(row.get("errors", 0) for rows in self.rows.values() for row in rows)
 
     def ratio(self, over: str, under: str, figure: str = "requests_per_second") -> float:
         """Median over the rounds of one way's figure over another's."""

@@ -88,7 +88,7 @@ async def limits(bench: Field, size: Size, ceilings: Ceilings) -> Measured:
     asks = [Ask(item.post, (STRESS,), explained=False) for item in items]
     summary = await bench.measure(client, asks, size.concurrency)
     span = shared_reads(tokens, [bench.count(query_tail(STRESS))])
-    done = operations(bench.shape, span) * len(asks) / summary.seconds
+    done = operations(bench.shape, span) * summary.requests_per_second
     share = {"operations_per_second": done, "share": done / ceilings.bf16}
     found.add("prefill", {**summary.to_json(), **share})
     found.goals["limit.prefill"] = (
@@ -142,7 +142,8 @@ def single(item: Item) -> Ask:
 def say(name: str, number: int, way: str, found: Measured) -> None:
     """Tell what the last row of a way came to."""
     row = found.rows[way][-1]
+    failures = ", ".join(f"{count} {kind}" for kind, count in row.get("failures", {}).items())
     notice(
         f"{name}, round {number + 1}, {way}: {row.get('requests_per_second', 0):.2f} requests/s, "
-        f"{row.get('tokens_per_second', 0):.0f} tokens/s, {row.get('errors', 0)} errors"
+        f"{row.get('tokens_per_second', 0):.0f} tokens/s, {failures or 'no'} errors"
     )

@@ -26,22 +26,27 @@ ABOUT: Mapping[str, tuple[str, str]] = {
         "Every question on every post, read alone and among 64 requests, of which a quarter "
         "explain, and throughput, by engine. one at a time: --max-num-seqs 1.",
     ),
-    "overhead": ("Our own overhead", "/analyze on an engine that answers at once."),
+    "overhead": (
+        "Our own overhead",
+        "ours: /analyze on an engine that answers at once. bare: a route that does nothing, in "
+        "turns with it.",
+    ),
     "explained": (
         "Label and explanation, one question a post",
-        "ours: /analyze. chat: a plain vLLM server's chat completions, the label parsed from the "
+        "ours: /analyze; consistency too: with each explanation read once more by itself, which is "
+        "its default. chat: a plain vLLM server's chat completions, the label parsed from the "
         "text. llama.cpp: chat completions of llama-cpp-python's server on the same weights as "
         "GGUF, one at a time, as it works. transformers: generate in left-padded batches of 8.",
     ),
     "labels": (
         "All questions on a post, labels only",
-        "ours: /analyze, the post computed once. chat, llama.cpp: a completion for each question, "
-        "up to its answer sentence. reads: one token for each question, with its "
-        "log-probabilities. encoder: MiniLM with a head for each question, one pass a batch; the "
-        "heads are untrained, which the time does not depend on; on paper: as many operations a "
-        "second on BERT-base's shape. The limit: operations that the work needs over the measured "
-        "bf16 ceiling, when a post is computed once (shared) and when it is computed for each "
-        "question (single).",
+        "ours: /analyze, the post computed once. chat: a whole completion for each question; "
+        "stopped after the label, as with llama.cpp: up to its answer sentence. reads: one "
+        "token for each question, with its log-probabilities. encoder: MiniLM with a head for "
+        "each question, one pass a batch; the heads are untrained, which the time does not "
+        "depend on; on paper: as many operations a second on BERT-base's shape. The limit: "
+        "operations that the work needs over the measured bf16 ceiling, when a post is computed "
+        "once (shared) and when it is computed for each question (single).",
     ),
     "questions": ("Questions on a post of 300 tokens", "How cost grows with them."),
     "lengths": ("Length of a post in tokens", "All questions on each."),

@@ -30,6 +30,8 @@ from loadtests.workload import Item, mixed
 ENCODERS: Mapping[str, str] = {"encoder": "float32", "encoder bf16": "bfloat16"}
 """Way to the type of its weights: as it is trained, and as fast as this machine can."""
 
+STOPPED = "chat, stopped after the label"
+
 ON_PAPER = " as BERT-base, on paper"
 
 
@@ -55,6 +57,9 @@ async def explained(bench: Field, size: Size) -> Measured:
     ours, plain = await bench.ours(), await bench.plain()
     ways = {
         "ours": _Way(Analyze(bench.web, ours.url), many, size.explained),
+        "ours, consistency too": _Way(
+            Analyze(bench.web, ours.url, consistency=True), many, size.explained // 2
+        ),
         "chat": _Way(Chat(bench.web, plain.url, PLAIN_NAME), many, size.explained),
         **await _llama_cpp(bench, found, size.few),
     }
@@ -87,8 +92,9 @@ async def labels(bench: Field, size: Size, ceilings: Ceilings) -> Measured:
     ours, plain = await bench.ours(), await bench.plain()
     ways = {
         "ours": _Way(Analyze(bench.web, ours.url), size.concurrency, size.labelled),
-        "reads": _Way(Reads(bench.web, plain.url, PLAIN_NAME), few, size.labelled),
-        "chat": _Way(Chat(bench.web, plain.url, PLAIN_NAME), few, size.labelled),
+        "reads": _Way(Reads(bench.web, plain.url, PLAIN_NAME), few, size.few),
+        "chat": _Way(Chat(bench.web, plain.url, PLAIN_NAME), few, size.few),
+        STOPPED: _Way(Chat(bench.web, plain.url, PLAIN_NAME, stopped=True), few, size.few),
         **await _llama_cpp(bench, found, max(2, size.few // 4)),
     }
     encoders = _encoders(bench, found)
@@ -111,7 +117,8 @@ async def labels(bench: Field, size: Size, ceilings: Ceilings) -> Measured:
             rate = scaled(summary.requests_per_second, tokens, encoder.shape, BERT_BASE)
             found.add(f"{way}{ON_PAPER}", {"requests_per_second": rate})
     note = f"{size.rounds} rounds of {size.labelled} posts, {len(ALL)} questions each"
-    found.goals["labels.chat"] = (found.ratio("ours", "chat"), note)
+    stopped = f"{note}; {found.ratio('ours', STOPPED):.1f} times where these stop after the label"
+    found.goals["labels.chat"] = (found.ratio("ours", "chat"), stopped)
     found.goals["labels.reads"] = (found.ratio("ours", "reads"), note)
     return found
 
@@ -156,7 +163,7 @@ async def _llama_cpp(bench: Field, found: Measured, most: int) -> dict[str, Any]
         found.absent[LLAMA_CPP] = str(error)
         return {}
     # One request at a time: a second one would only wait.
-    return {LLAMA_CPP: _Way(Chat(bench.web, server.url, LLAMA_CPP), 1, most)}
+    return {LLAMA_CPP: _Way(Chat(bench.web, server.url, LLAMA_CPP, stopped=True), 1, most)}
 
 
 def _encoders(bench: Field, found: Measured) -> dict[str, Encoder]:

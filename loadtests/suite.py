@@ -98,7 +98,13 @@ class Report:
 
     def outcomes(self) -> list[Outcome]:
         """The goals, judged by what was measured."""
-        return judge({goal: value for one in self.done for goal, value in one.goals.items()})
+        return judge(
+            {
+                goal: (value, f"{note}; {one.errors} requests failed" if one.errors else note)
+                for one in self.done
+                for goal, (value, note) in one.goals.items()
+            }
+        )
 
     def write(self) -> None:
         """Write both files, each whole or not at all."""

@@ -86,8 +86,9 @@ def test_a_refusal_is_an_error(stream: bool) -> None:
         )
 
 
+@pytest.mark.parametrize("stopped", [True, False])
 @pytest.mark.parametrize("explained", [True, False])
-def test_chat_reads_the_label_from_the_text(explained: bool) -> None:
+def test_chat_reads_the_label_from_the_text(explained: bool, stopped: bool) -> None:
     def respond(body: dict[str, Any]) -> web.Response:
         good = "stress?" in body["messages"][0]["content"]
         text = "Yes, the poster suffers from stress. Reasoning: So." if good else "Who knows"
@@ -96,9 +97,10 @@ def test_chat_reads_the_label_from_the_text(explained: bool) -> None:
         )
 
     ask = Ask("A post.", (STRESS, CAUSE), explained=explained)
-    found, seen = asked(respond, lambda client, url: Chat(client, url, "m")(ask))
+    found, seen = asked(respond, lambda client, url: Chat(client, url, "m", stopped=stopped)(ask))
     assert found == Answered(tokens=18, labels=1)
-    assert [body.get("stop") for body in seen] == [None if explained else ["Reasoning"]] * 2
+    stop = ["Reasoning"] if stopped and not explained else None
+    assert [body.get("stop") for body in seen] == [stop] * 2
 
 
 def test_reads_end_where_the_answers_part() -> None:

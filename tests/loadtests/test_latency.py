@@ -32,6 +32,7 @@ def test_rates_and_errors() -> None:
     samples = [sample(0, 1), sample(1, 1), sample(0, 4, error="TimeoutError", tokens=99)]
     found = summarise(samples)
     assert (found.requests, found.errors, found.labels) == (3, 1, 2)
+    assert found.failures == {"TimeoutError": 1}
     assert found.seconds == 4
     assert found.requests_per_second == pytest.approx(0.5)
     assert found.tokens_per_second == pytest.approx(5)
