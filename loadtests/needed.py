@@ -98,9 +98,12 @@ def operations(shape: Shape, spans: Sequence[Span]) -> float:
 
 
 def decoding_bytes(shape: Shape, context: int) -> float:
-    """Bytes that one step of one stream must read: every weight once, and the cache."""
+    """Bytes that one step of one stream must read: every weight once, and the cache.
+
+    The head's weights too are read as they are stored: what is generated needs no others.
+    """
     weights = shape.layer_weights * shape.bytes_per_weight
-    head = shape.head_weights * shape.bytes_per_head_weight
+    head = shape.head_weights * shape.bytes_per_weight
     return float(weights + head + context * shape.cache_bytes)
 
 

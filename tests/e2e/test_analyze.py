@@ -276,7 +276,7 @@ def test_an_explanation_speaks_in_no_words_of_clinical_reports(analyze):
         "My shifts were changed again and I slept three hours. My hands shake when I open the "
         "roster and I snapped at my little brother for nothing."
     )
-    body = analyze(text, tasks=["depression_cause"], explain="always")
+    body = analyze(text, tasks=["depression_cause"], explanation_tokens=256)
     (answer,) = answers_of(body)
     assert len(answer.explanation) > 100
     assert not clinical_stems(answer.explanation)

@@ -61,7 +61,7 @@ def test_sharing_a_post_saves_the_post() -> None:
 
 
 def test_decoding_reads_every_weight() -> None:
-    assert decoding_bytes(SMALL, 0) == SMALL.layer_weights * 2 + 80 * 4
+    assert decoding_bytes(SMALL, 0) == (SMALL.layer_weights + 80) * 2
     assert decoding_bytes(SMALL, 10) - decoding_bytes(SMALL, 0) == 10 * SMALL.cache_bytes
 
 

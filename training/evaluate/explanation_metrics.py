@@ -51,7 +51,7 @@ DEFINITIONS: Mapping[str, str] = {
     "token limit.",
     "repeats": "Share that repeat themselves: more than 0.2 of the 4-grams are repetitions, or a "
     "sentence of at least 4 words is said twice.",
-    "cut_off": "Share that were ended by the token limit.",
+    "cut_off": "Share that were ended by the token limit, or for saying the same on and on.",
     "empty": "Share without a word.",
     "prompt_talk": "Share that speak of examples of a prompt, or repeat the query's wording.",
     "copies_post": "Share in which one run of at least 8 of the post's words is more than half of "
