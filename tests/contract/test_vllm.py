@@ -330,3 +330,24 @@ async def test_a_route_of_vllm_that_is_told_its_client_left_stops_its_work() -> 
         response = await client.post("/v1/completions", json={}, headers=headers)
     assert (response.status_code, response.json()["error"]["code"]) == (504, "deadline_exceeded")
     assert stopped.is_set()
+
+
+@pytest.mark.parametrize(
+    ("tokens", "loops"),
+    [
+        ([9, 8] + [1, 2, 3, 4, 5] * 3, True),
+        ([9, 8] + [1, 2, 3, 4, 5] * 2 + [1, 2, 3, 4], False),
+        (list(range(31)) * 3, True),
+        ([7] * 11, False),  # a run of four, three times, is twelve
+        (list(range(90)), False),
+    ],
+)
+def test_what_vllm_takes_for_a_loop(tokens: list[int], loops: bool) -> None:
+    """By the parameters of ours that it is given with each explanation."""
+    from vllm import SamplingParams
+    from vllm.v1.core.sched.utils import check_sequence_repetition
+
+    from service.analysis.vllm_engine import _no_loops
+
+    assert SamplingParams(**_no_loops()).repetition_detection is not None
+    assert check_sequence_repetition(tokens, _no_loops()["repetition_detection"]) is loops

@@ -94,6 +94,9 @@ def test_without_an_explanation(shown, make_response):
 
 def test_a_cut_explanation_says_so(shown, make_response):
     assert "cut off" in shown(make_response("stress", finish_reason="length"))
+    looped = shown(make_response("stress", finish_reason="repetition"))
+    assert "on and on" in looped
+    assert "cut off" not in looped
 
 
 def test_a_text_is_never_obeyed(shown, make_response):
