@@ -15,10 +15,10 @@ from typing import Annotated, Any
 
 import typer
 
+from loadtests.goals import aim, figure
 from service.cli.failures import failures_reported
 from service.cli.terminal import output
 from service.errors import InvalidRequestError
-from training.evaluate.document import NOT_MEASURED
 
 
 def compared(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
@@ -31,17 +31,11 @@ def compared(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
     earlier = {goal["id"]: goal["value"] for goal in before["goals"]}
     lines = ["| goal | target | before | after | |", "|---|---|---|---|---|"]
     for goal in after["goals"]:
-        target = (
-            f"{'at least' if goal['at_least'] else 'at most'} {goal['target']:g} {goal['unit']}"
-        )
-        values = (_value(earlier.get(goal["id"])), _value(goal["value"]))
+        target = aim(goal["at_least"], goal["target"], goal["unit"])
+        values = (figure(earlier.get(goal["id"])), figure(goal["value"]))
         cells = (f"`{goal['id']}`", target, *values, "met" if goal["met"] else "not met")
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
-
-
-def _value(value: float | None) -> str:
-    return NOT_MEASURED if value is None else f"{value:.3g}"
 
 
 def _read(path: Path) -> Mapping[str, Any]:

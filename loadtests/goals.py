@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from training.evaluate.document import NOT_MEASURED
+
 
 @dataclass(frozen=True, slots=True)
 class Goal:
@@ -122,6 +124,16 @@ GOALS: Mapping[str, Goal] = {
     )
 }
 """All goals by id, in the order of the report."""
+
+
+def aim(at_least: bool, target: float, unit: str) -> str:
+    """A goal's target in words, from what `Outcome.to_json` says of it."""
+    return f"{'at least' if at_least else 'at most'} {target:g} {unit}"
+
+
+def figure(value: float | None) -> str:
+    """What was measured, or that nothing was."""
+    return NOT_MEASURED if value is None else f"{value:.3g}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from loadtests.goals import GOALS, Outcome
+from loadtests.goals import GOALS, Outcome, aim, figure
 from loadtests.measured import Measured
 from loadtests.report_plots import median, plots_of
 from training.evaluate.document import NOT_MEASURED, Document, Section, Table
@@ -130,9 +130,8 @@ def goal_table(outcomes: Sequence[Outcome]) -> Table:
         (
             outcome.goal.id,
             outcome.goal.what,
-            f"{'at least' if outcome.goal.at_least else 'at most'} {outcome.goal.target:g} "
-            f"{outcome.goal.unit}",
-            NOT_MEASURED if outcome.value is None else f"{outcome.value:.3g}",
+            aim(outcome.goal.at_least, outcome.goal.target, outcome.goal.unit),
+            figure(outcome.value),
             "met" if outcome.met else "not met",
             outcome.note,
         )

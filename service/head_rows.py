@@ -32,7 +32,11 @@ STEP = Rows()
 
 
 def register() -> None:
-    """Let vLLM's V1 runner leave word in this process; does nothing a second time."""
+    """Let vLLM's V1 runner leave word on CPUs; does nothing elsewhere or a second time."""
+    from vllm.platforms import current_platform
+
+    if not current_platform.is_cpu():  # `service.float_head`, which asks, is there on CPUs alone
+        return
     from vllm.v1.worker.gpu_model_runner import GPUModelRunner
 
     if getattr(GPUModelRunner, _MARK, False):

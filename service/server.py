@@ -13,10 +13,11 @@ from collections.abc import Mapping, Sequence
 
 from service import warm_start, work_lock
 from service.errors import InvalidRequestError, ServiceError
+from service.launch import has_option, runs_on_cpu
 from service.weights import refuse_code
 
 _LOG_CONTENT = ("enable_log_requests", "enable_log_outputs")
-_SEVERAL_PROCESSES = {"--api-server-count", "--data-parallel-size", "-dp", "--headless"}
+_SEVERAL_PROCESSES = ("--api-server-count", "--data-parallel-size", "--headless")
 _LOG_RESPONSES = "VLLM_DEBUG_LOG_API_SERVER_RESPONSE"
 
 
@@ -26,9 +27,10 @@ def main(arguments: Sequence[str]) -> int:
     Returns:
         An exit code: 0 after a clean stop, else one of `service.cli.exit_codes`.
     """
-    from service.launch import runs_on_cpu
-
-    warm = runs_on_cpu() and not _SEVERAL_PROCESSES & {one.split("=", 1)[0] for one in arguments}
+    several = has_option(arguments, *_SEVERAL_PROCESSES) or any(
+        one.split("=", 1)[0] == "-dp" for one in arguments
+    )
+    warm = runs_on_cpu() and not several
     if warm:
         warm_start.begin()
     import vllm.logger
