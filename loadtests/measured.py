@@ -41,7 +41,7 @@ class Size:
     lengths: tuple[int, ...] = (30, 100, 300, 900, 1600)
     shares: tuple[int, ...] = (0, 10, 25, 50, 100)
     arrivals: int = 100
-    rates: tuple[float, ...] = (0.5, 0.7, 0.85, 1.0, 1.2, 1.5)
+    rates: tuple[float, ...] = (0.5, 0.7, 0.85, 1.0, 1.2)
     growth: tuple[int, ...] = (100, 1000, 10_000)
     starts: int = 3
     engines: tuple[str, ...] = ("as served", "float32", "one at a time")

@@ -10,6 +10,7 @@ from __future__ import annotations
 def register() -> None:
     """Make all changes; a second call changes nothing."""
     from service import (
+        eager_ranks,
         float_head,
         fused_layers,
         head_rows,
@@ -26,3 +27,4 @@ def register() -> None:
     head_rows.register()
     short_blocks.register()
     mixed_logprobs.register()
+    eager_ranks.register()

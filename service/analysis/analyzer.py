@@ -49,8 +49,9 @@ from service.errors import (
     UnknownNameError,
 )
 
-_LONG_TEXT = 8_192
-"""Characters from which on tokenizing takes more than a few milliseconds."""
+_LONG_TEXT = 1_500
+"""Characters from which on tokenizing takes longer than going to a thread and back: half a
+millisecond, for which nobody else would be served."""
 _WARMUP_POST = "Today was long and I am glad that it is over. Tomorrow I see my sister."
 
 
@@ -225,8 +226,8 @@ class Analyzer:
     ) -> tuple[Fitted, tuple[int, ...]]:
         """Check what is asked, cut the post to size and make the tokens that all questions share.
 
-        A long post takes so long that nobody else would be served meanwhile: it goes to a thread,
-        one at a time, with an encoder of its own, since a tokenizer's state is not to be shared.
+        A long post goes to a thread, where the tokenizer leaves the interpreter to others, one at a
+        time, with an encoder of its own, since a tokenizer's state is not to be shared.
         """
         if len(text) <= _LONG_TEXT:
             return self._fit(self._encoder, text, asked, options)

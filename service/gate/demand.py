@@ -153,7 +153,9 @@ def usage_of(tail: bytes) -> int | None:
     Returns:
         None where it does not say.
     """
-    found = {name: pattern.findall(tail) for name, pattern in _USAGE.items()}
+    # In whatever form, the counts stand in the last `usage`; a search of the whole takes longer.
+    said = tail[max(tail.rfind(b'"usage"'), 0) :]
+    found = {name: pattern.findall(said) for name, pattern in _USAGE.items()}
     if not found["prompt_tokens"]:
         return None
     prompt, cached, completion = (int(values[-1]) if values else 0 for values in found.values())
