@@ -9,7 +9,7 @@ DATA ?=
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup serve test bench bench-quick check format openapi recipes lock train-embedded clean
+.PHONY: help setup serve test bench bench-quick overload soak check format openapi recipes lock train-embedded clean
 
 help: ## list the commands
 	@echo "make COMMAND [BUILD=auto|cpu|gpu] [PYTHON=python3.12] [ARGS='options of the command']"
@@ -31,6 +31,12 @@ bench: setup ## measure the service beside its rivals, an hour or more; ARGS='--
 
 bench-quick: setup ## the same in about ten minutes
 	@$(BIN)/python -m loadtests.suite --quick $(ARGS)
+
+overload: setup ## send four times what the service can do for five minutes; ARGS='--minutes 1'
+	@$(BIN)/python -m loadtests.endurance overload $(ARGS)
+
+soak: setup ## keep the service busy for ten minutes; ARGS='--minutes 60'
+	@$(BIN)/python -m loadtests.endurance soak $(ARGS)
 
 check: setup ## run what needs no engine: ruff, mypy, typos, the import guard, the OpenAPI document
 	@$(BIN)/pre-commit run --all-files --show-diff-on-failure --color=never

@@ -11,6 +11,7 @@ from loadtests.clients import Analyze, Ask
 from loadtests.field import Field
 from loadtests.measured import Measured, Size
 from loadtests.measures import STRESS, say
+from loadtests.vitals import read
 from loadtests.workload import of_length
 
 TOKENS = 40
@@ -29,18 +30,10 @@ async def growth(bench: Field, size: Size) -> Measured:
         row = {
             **summary.to_json(),
             "seconds_per_post": summary.seconds / number,
-            "resident_bytes": resident(server.process.pid),
+            "resident_bytes": read(server.process.pid).resident,
         }
         found.add(str(number), row)
         say("growth", 0, str(number), found)
     if max(size.growth) < WANTED:
         found.absent[str(WANTED)] = "left out of this run for its time; see --most-posts"
     return found
-
-
-def resident(pid: int) -> int:
-    """Bytes that a process and all it started hold in memory."""
-    import psutil  # type: ignore[import-untyped]
-
-    first = psutil.Process(pid)
-    return sum(one.memory_info().rss for one in (first, *first.children(recursive=True)))
