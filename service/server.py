@@ -7,6 +7,7 @@ Run as `python -m service.server MODEL [any vLLM option]` with the environment t
 from __future__ import annotations
 
 import os
+import resource
 import sys
 from argparse import Namespace
 from collections.abc import Mapping, Sequence
@@ -27,6 +28,7 @@ def main(arguments: Sequence[str]) -> int:
     Returns:
         An exit code: 0 after a clean stop, else one of `service.cli.exit_codes`.
     """
+    leave_no_memory_behind()  # before the first process that inherits it
     several = has_option(arguments, *_SEVERAL_PROCESSES) or any(
         one.split("=", 1)[0] == "-dp" for one in arguments
     )
@@ -63,6 +65,15 @@ def main(arguments: Sequence[str]) -> int:
         sys.stderr.write(f"mentalllama serve: {error.message}\n")
         return exit_code(error)
     return 0
+
+
+def leave_no_memory_behind() -> None:
+    """Have no process of the service dump its memory, with posts in it, when it crashes.
+
+    Processes that are started later inherit it. A core handler that the machine pipes dumps to is
+    the machine's own business.
+    """
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
 def protect(parsed: Namespace) -> None:

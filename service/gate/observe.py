@@ -8,13 +8,9 @@ from __future__ import annotations
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.gate.refusals import ERRORS
+from service.gate.refusals import ERRORS, OUTCOMES, outcome_of
 from service.gate.routes import OTHER, ROUTES, route_name
 from service.metrics import CANCELLATIONS, IN_FLIGHT, REJECTIONS, REQUESTS
-
-_OUTCOMES = ("ok", "refused", "caller_error", "server_error", "cancelled")
-# Over a quota, or not now: whoever comes back later may be answered. Nothing failed.
-_REFUSED = frozenset({429, 503, 504})
 
 
 class Observe:
@@ -24,7 +20,7 @@ class Observe:
         self.app = app
         for route in (*ROUTES, OTHER):  # there from the start: see service.metrics
             CANCELLATIONS.labels(route)
-            for outcome in _OUTCOMES:
+            for outcome in (*OUTCOMES, "cancelled"):
                 REQUESTS.labels(route, outcome)
         for error in ERRORS:
             REJECTIONS.labels(error.code)
@@ -59,12 +55,4 @@ class Observe:
         finally:
             if gone:
                 CANCELLATIONS.labels(route).inc()
-            REQUESTS.labels(route, "cancelled" if gone else _outcome(status)).inc()
-
-
-def _outcome(status: int) -> str:
-    if status < 400:
-        return "ok"
-    if status in _REFUSED:
-        return "refused"
-    return "caller_error" if status < 500 else "server_error"
+            REQUESTS.labels(route, "cancelled" if gone else outcome_of(status)).inc()

@@ -22,6 +22,7 @@ from typing import Any
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.gate.caller import caller_of
+from service.gate.refusals import outcome_of
 from service.gate.routes import route_name
 from service.gate.shape import request_id_of, state_of
 from service.settings import PREFIX, InvalidSettingsError
@@ -182,11 +183,8 @@ def _outcome(status: int | None, *, complete: bool, gone: bool) -> str:
     """As in the metrics, and `aborted` for a response that began and did not end."""
     if gone:
         return "cancelled"
-    if status is None or status >= 500:
-        return "server_error"
-    if status >= 400:
-        return "caller_error"
-    return "ok" if complete else "aborted"
+    outcome = "server_error" if status is None else outcome_of(status)
+    return "aborted" if outcome == "ok" and not complete else outcome
 
 
 def _milliseconds(begun: float, now: float | None) -> float | None:

@@ -164,3 +164,19 @@ BY_STATUS: Mapping[int, type[ServiceError]] = MappingProxyType(
 def error_for_status(status: int) -> type[ServiceError]:
     """The error class for any status from 400 on."""
     return BY_STATUS.get(status, ServiceError if status >= 500 else InvalidRequestError)
+
+
+OUTCOMES = ("ok", "refused", "caller_error", "server_error")
+"""How an answered request ended, in metrics and logs."""
+
+# Over a quota, or not now: whoever comes back later may be answered. Nothing failed.
+_REFUSED = frozenset({429, 503, 504})
+
+
+def outcome_of(status: int) -> str:
+    """Which of `OUTCOMES` a response's status stands for."""
+    if status < 400:
+        return "ok"
+    if status in _REFUSED:
+        return "refused"
+    return "caller_error" if status < 500 else "server_error"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import asyncio
 import inspect
+import json
 import re
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -288,6 +289,28 @@ def test_no_header_is_read_that_the_gate_does_not_know() -> None:
             read.add(constants.get(name, name).strip("\"'").lower())
     assert {"x-vllm-priority", "x-data-parallel-rank", "authorization"} <= read
     assert {name for name in read if name not in KEPT and not is_control(name.encode())} == set()
+
+
+async def test_the_metrics_are_shown_to_no_method_without_a_key() -> None:
+    """What vLLM mounts there answers every method alike."""
+    from vllm.entrypoints.serve.instrumentator.metrics import attach_router
+
+    from service.gate import Gate
+    from service.gate.keys import hash_key
+    from service.settings import Settings
+
+    entry = {"name": "a", "sha256": [hash_key("key")], "scopes": ["metrics"]}
+    app = FastAPI()
+    attach_router(app)
+    transport = httpx.ASGITransport(Gate(app, Settings(keys=json.dumps({"keys": [entry]}))))
+    preflight = {"origin": "http://page", "access-control-request-method": "GET"}
+    async with httpx.AsyncClient(transport=transport, base_url="http://service") as client:
+        for method in ("GET", "HEAD", "OPTIONS", "POST", "PUT", "DELETE"):
+            for headers in ({}, preflight):
+                response = await client.request(method, "/metrics", headers=headers)
+                assert "python_info" not in response.text
+        shown = await client.get("/metrics", headers={"authorization": "Bearer key"})
+    assert "python_info" in shown.text
 
 
 def test_control_fields_and_the_salt_are_called_what_the_gate_calls_them() -> None:

@@ -101,10 +101,22 @@ async def test_another_method_is_not_allowed(path: str, method: str, allow: str)
         assert response.json()["error"]["code"] == "method_not_allowed"
 
 
-async def test_preflights_pass():
+async def test_preflights_pass_and_bring_headers_alone():
+    asked = {"Origin": "http://page", "Access-Control-Request-Method": "POST"}
     async with client() as http:
-        response = await http.options("/analyze")
-    assert (response.status_code, response.text) == (200, "OPTIONS /analyze")
+        response = await http.options("/analyze", headers=asked)
+    assert (response.status_code, response.text) == (200, "")
+    assert response.headers["content-length"] == "0"
+    assert response.headers["content-type"].startswith("text/plain")
+
+
+@pytest.mark.parametrize("headers", [{}, {"Origin": "a"}, {"Access-Control-Request-Method": "GET"}])
+async def test_other_options_do_not_reach_the_app(headers: dict[str, str]):
+    async with client() as http:
+        for path, allow in (("/analyze", "POST, OPTIONS"), ("/metrics", "GET, HEAD, OPTIONS")):
+            response = await http.options(path, headers=headers)
+            assert (response.status_code, response.text) == (204, "")
+            assert response.headers["allow"] == allow
 
 
 async def test_head_is_get_without_a_body():

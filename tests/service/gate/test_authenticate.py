@@ -103,9 +103,15 @@ async def test_an_expired_key_says_so():
     assert response.headers["www-authenticate"] == "Bearer"
 
 
-async def test_a_preflight_carries_no_key():
-    async with client_of(Seen(), keyed(), key=None) as client:
-        assert (await client.options("/analyze")).status_code == 200
+async def test_a_preflight_carries_no_key_and_learns_nothing():
+    app = Seen()
+    preflight = {"origin": "http://page", "access-control-request-method": "GET"}
+    async with client_of(app, keyed(), key=None) as client:
+        for path in ROUTES:
+            response = await client.options(path, headers=preflight)
+            assert (response.status_code, response.content) == (200, b"")
+            assert (await client.options(path)).content == b""
+    assert len(app.bodies) == len(ROUTES)
 
 
 async def test_an_unknown_path_is_not_found_with_or_without_a_key():

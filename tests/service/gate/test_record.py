@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from prometheus_client import generate_latest
 from starlette.applications import Starlette
@@ -14,6 +15,7 @@ from starlette.responses import Response
 
 from service.gate import Gate
 from service.gate.record import Record
+from service.metrics import REQUESTS
 from service.settings import InvalidSettingsError, Settings
 from tests.service.api.driver import Connection
 from tests.service.api.fakes import FakeAnalyzer, client_of, make_app
@@ -148,6 +150,27 @@ async def test_failures_are_told_apart(lines):
         await client.post("/analyze", json={"text": TEXT})
         await client.post("/analyze", json={"text": ""})
     assert [line["outcome"] for line in lines()] == ["server_error", "caller_error"]
+
+
+@pytest.mark.parametrize("status", [200, 400, 401, 404, 429, 500, 502, 503, 504])
+async def test_outcomes_are_those_of_the_metrics(lines, status: int):
+    async def app(scope, receive, send):
+        await Response(status_code=status)(scope, receive, send)
+
+    def counted() -> dict[str, float]:
+        return {
+            sample.labels["outcome"]: sample.value
+            for sample in next(iter(REQUESTS.collect())).samples
+            if sample.name.endswith("_total") and sample.labels["route"] == "/tasks"
+        }
+
+    before = counted()
+    transport = httpx.ASGITransport(Gate(app, Settings()))
+    async with httpx.AsyncClient(transport=transport, base_url="http://service") as client:
+        await client.get("/tasks")
+    (risen,) = [name for name, value in counted().items() if value != before.get(name, 0)]
+    (line,) = lines()
+    assert line["outcome"] == risen
 
 
 async def test_a_rotated_audit_log_is_opened_anew(tmp_path: Path):

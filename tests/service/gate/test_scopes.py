@@ -1,9 +1,14 @@
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 
 from service.gate.routes import ROUTES
 from service.gate.scopes import OPEN, PAGES, Scope, decided, scopes_of
+
+PAGE = Path(__file__).resolve().parents[3] / "docs" / "keys-and-limits.md"
 
 # Said again by hand: a change of who may do what is seen in two places.
 EXPECTED = {
@@ -39,3 +44,13 @@ def test_the_table_names_nothing_that_is_not_a_route():
 def test_a_route_that_nobody_decided_is_the_admins():
     assert not decided("/new")
     assert scopes_of("/new") == {Scope.ADMIN}
+
+
+def test_the_page_says_which_scope_opens_what():
+    rows = re.findall(r"^\| (`?\w+`?) \| (.*`(?:GET|POST) /.*) \|$", PAGE.read_text(), re.MULTILINE)
+    told: dict[str, set[str]] = {}
+    for scope, routes in rows:
+        for method, path in re.findall(r"`(GET|POST) ([^`]+)`", routes):
+            assert ROUTES[path] == method
+            told.setdefault(path, set()).update({scope.strip("`")} - {"none"})
+    assert told == {path: scopes for path, scopes in EXPECTED.items() if path not in PAGES}
