@@ -8,15 +8,12 @@ stands at every edge where one comes in, so that `decide` can trust it.
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping
 from dataclasses import replace
 
 from imhi.tasks import QUESTIONS, Question
 from service.analysis.types import Decision, DecisionPolicy, Distribution
 from service.errors import InvalidRequestError, UnknownNameError
-
-_ID = re.compile(r"[\w.-]{1,64}", re.ASCII)
 
 
 def decide(question: Question, distribution: Distribution, policy: DecisionPolicy) -> Decision:
@@ -99,15 +96,16 @@ def validate_policy(policy: DecisionPolicy) -> None:
     for question_id, thresholds in policy.thresholds.items():
         question = QUESTIONS.get(question_id)
         if question is None:
-            raise UnknownNameError(
-                f"There is no question {_shown(question_id)}; choose from: {', '.join(QUESTIONS)}.",
+            raise UnknownNameError(  # and it is not repeated: it may be anything
+                "`thresholds` names a question that does not exist; choose from: "
+                f"{', '.join(QUESTIONS)}.",
                 param="thresholds",
             )
         labels = [label.id for label in question.labels]
         for label_id, threshold in thresholds.items():
             if label_id not in labels:
                 raise UnknownNameError(
-                    f"Question {question_id!r} has no label {_shown(label_id)}; "
+                    f"`thresholds.{question_id}` names a label that does not exist; "
                     f"choose from: {', '.join(labels)}.",
                     param=f"thresholds.{question_id}",
                 )
@@ -118,7 +116,7 @@ def validate_policy(policy: DecisionPolicy) -> None:
             _check_probability(end, "abstention_band")
         if low > high:
             raise InvalidRequestError(
-                f"abstention_band must be low, high, with low at most high; it is {low}, {high}.",
+                "`abstention_band` must be low, high, with low at most high.",
                 param="abstention_band",
             )
     for name in ("min_probability", "min_label_mass"):
@@ -130,11 +128,6 @@ def validate_policy(policy: DecisionPolicy) -> None:
 def _check_probability(value: float, param: str) -> None:
     if not 0 <= value <= 1:  # this way round it refuses NaN too
         raise InvalidRequestError(f"{param} must be between 0 and 1; it is {value}.", param=param)
-
-
-def _shown(name: str) -> str:
-    """A name that a caller gave, unless it may be text and not an id: then it is not repeated."""
-    return repr(name) if _ID.fullmatch(name) else "of the name given"
 
 
 def merge(deployment: DecisionPolicy, request: DecisionPolicy | None) -> DecisionPolicy:

@@ -321,6 +321,7 @@ def _headers() -> dict[str, Any]:
 def _request_id_header() -> dict[str, Any]:
     return {
         "description": "The id of the request: the caller's own where it is plain, else a new one.",
+        "required": True,
         "schema": {"type": "string", "pattern": "^[A-Za-z0-9_.-]{1,128}$"},
         "example": examples.REQUEST_ID,
     }
@@ -329,6 +330,7 @@ def _request_id_header() -> dict[str, Any]:
 _RETRY_AFTER = {
     "Retry-After": {
         "description": "Seconds after which trying again can help.",
+        "required": True,
         "schema": {"type": "integer", "minimum": 1},
         "example": 2,
     }

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from imhi.tasks import QUESTIONS, TASKS, WORDING_VERSION
 from service.analysis import types
@@ -20,6 +20,17 @@ from service.gate.shape import error_body
 DEFAULT_EXPLANATION_TOKENS = types.Options().explanation_tokens
 
 Probability = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+
+
+def _whole(value: object) -> object:
+    """`96.0` as `96`: to JSON Schema, and so to the document, both are integers."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+# Only the document knows the names: an unknown one is refused by `service.api.work`, whose error
+# lists those that exist.
+_TaskName = Annotated[str, Field(json_schema_extra={"enum": list(TASKS)})]
+_QuestionName = Annotated[str, Field(json_schema_extra={"enum": list(QUESTIONS)})]
 
 _TASKS = ", ".join(f"`{task}`" for task in TASKS)
 _QUESTIONS = ", ".join(f"`{question}`" for question in QUESTIONS)
@@ -47,7 +58,7 @@ class AnalyzeRequest(_Body):
         ),
         examples=[["First text.", "Second text."]],
     )
-    tasks: list[str] | None = Field(
+    tasks: list[_TaskName] | None = Field(
         default=None,
         min_length=1,
         description=(
@@ -56,7 +67,7 @@ class AnalyzeRequest(_Body):
         ),
         examples=[["stress", "loneliness"]],
     )
-    questions: list[str] | None = Field(
+    questions: list[_QuestionName] | None = Field(
         default=None,
         min_length=1,
         description=f"A finer choice in place of `tasks`: {_QUESTIONS}.",
@@ -70,9 +81,8 @@ class AnalyzeRequest(_Body):
         ),
         examples=["positive"],
     )
-    explanation_tokens: int = Field(
+    explanation_tokens: Annotated[int, Field(ge=1), BeforeValidator(_whole)] = Field(
         default=DEFAULT_EXPLANATION_TOKENS,
-        ge=1,
         description="Most tokens of one explanation; the deployment sets the upper bound.",
         examples=[96],
     )
@@ -98,6 +108,7 @@ class AnalyzeRequest(_Body):
             "most probable label. Replaces the deployment's thresholds of the same question."
         ),
         examples=[{"stress": {"yes": 0.8}}],
+        json_schema_extra={"propertyNames": {"enum": list(QUESTIONS)}},
     )
     abstention_band: tuple[Probability, Probability] | None = Field(
         default=None,

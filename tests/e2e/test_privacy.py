@@ -49,8 +49,8 @@ ANALYZE: dict[str, object] = {
     "task": {"text": WORD, "tasks": [WORD]},
     "question": {"text": WORD, "questions": [WORD]},
     "model": {"text": WORD, "model": WORD},
-    "threshold's question": {"text": WORD, "thresholds": {f"{WORD} {WORD}": {"yes": 0.5}}},
-    "threshold's label": {"text": WORD, "thresholds": {"stress": {f"{WORD} {WORD}": 0.5}}},
+    "threshold's question": {"text": WORD, "thresholds": {WORD: {"yes": 0.5}}},
+    "threshold's label": {"text": WORD, "thresholds": {"stress": {WORD: 0.5}}},
     "threshold": {"text": WORD, "thresholds": {"stress": {"yes": WORD}}},
     "thresholds": {"text": WORD, "thresholds": WORD},
     **{

@@ -189,7 +189,7 @@ def test_drawn_policies_are_valid(case):
 @pytest.mark.parametrize(
     ("policy", "error", "param", "words"),
     [
-        (DecisionPolicy({"joy": {"yes": 0.5}}), UnknownNameError, "thresholds", "'joy'"),
+        (DecisionPolicy({"joy": {"yes": 0.5}}), UnknownNameError, "thresholds", "not exist"),
         (DecisionPolicy({"joy": {}}), UnknownNameError, "thresholds", "loneliness"),
         (
             DecisionPolicy({"stress": {"maybe": 0.5}}),
@@ -243,6 +243,8 @@ def test_invalid_policies_are_refused(policy, error, param, words):
     [
         DecisionPolicy({"I slept badly again": {"yes": 0.5}}),
         DecisionPolicy({"stress": {"I slept badly again": 0.5}}),
+        DecisionPolicy({"slept": {"yes": 0.5}}),
+        DecisionPolicy({"stress": {"slept": 0.5}}),
     ],
 )
 def test_text_in_the_place_of_a_name_is_not_repeated(policy):

@@ -159,6 +159,18 @@ async def test_explanation_tokens_and_consistency():
     assert body["results"][0]["answers"][0]["consistency"] is None
 
 
+@pytest.mark.parametrize("written", ["96.0", "9.6e1"])
+async def test_a_whole_number_is_one_however_it_is_written(written: str):
+    analyzer = FakeAnalyzer()
+    body = f'{{"text": "a b", "tasks": ["stress"], "explanation_tokens": {written}}}'
+    async with client_of(make_app(analyzer)) as client:
+        response = await client.post(
+            "/analyze", content=body, headers={"content-type": "application/json"}
+        )
+    assert response.status_code == 200
+    assert analyzer.calls[0][2].explanation_tokens == 96
+
+
 async def test_decision_policy():
     _, options, _ = await asked(
         {
@@ -306,6 +318,7 @@ async def test_what_one_text_meets_is_the_response(error, status, code, stream):
         ({"text": "a", "explanation_tokens": 0}, "invalid_request", "explanation_tokens", "1"),
         ({"text": "a", "explanation_tokens": 513}, "invalid_request", "explanation_tokens", "512"),
         ({"text": "a", "explanation_tokens": "9"}, "invalid_request", "explanation_tokens", "who"),
+        ({"text": "a", "explanation_tokens": 9.5}, "invalid_request", "explanation_tokens", "who"),
         ({"text": "a", "consistency": "yes"}, "invalid_request", "consistency", "true or false"),
         ({"text": "a", "stream": 1}, "invalid_request", "stream", "true or false"),
         ({"text": "a", "model": "gpt"}, "unknown_name", "model", "fake-model, fake-adapter"),

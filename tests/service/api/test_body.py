@@ -43,6 +43,8 @@ MALFORMED = {
     "unknown mode": json.dumps({"text": "a", "explain": CANARY}).encode(),
     "threshold question": json.dumps({"text": "a", "thresholds": {CANARY: {"yes": 1}}}).encode(),
     "threshold label": json.dumps({"text": "a", "thresholds": {"stress": {CANARY: 1}}}).encode(),
+    "threshold word": json.dumps({"text": "a", "thresholds": {"heron": {"yes": 1}}}).encode(),
+    "threshold label word": b'{"text": "a", "thresholds": {"stress": {"heron": 1}}}',
     "threshold value": json.dumps({"text": "a", "thresholds": {CANARY: {CANARY: CANARY}}}).encode(),
     "two of one": json.dumps({"text": CANARY, "texts": [CANARY]}).encode(),
 }

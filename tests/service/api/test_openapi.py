@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from fastapi import FastAPI
 
+from imhi.tasks import QUESTIONS, TASKS
 from service.api import attach
 from service.api.openapi import DEFAULT_PATH, build_document, main
 from service.api.schemas import AnalyzeRequest, AnalyzeResponse, ErrorResponse
@@ -90,6 +91,25 @@ def test_every_field_has_a_description_and_scalars_an_example():
             assert described.get("description"), f"{name}.{field}"
             if described.get("type") != "array" and "$ref" not in json.dumps(described):
                 assert "examples" in described, f"{name}.{field}"
+
+
+def test_closed_sets_of_names_are_listed():
+    properties = DOCUMENT["components"]["schemas"]["AnalyzeRequest"]["properties"]
+    assert properties["tasks"]["anyOf"][0]["items"]["enum"] == list(TASKS)
+    assert properties["questions"]["anyOf"][0]["items"]["enum"] == list(QUESTIONS)
+    assert properties["thresholds"]["propertyNames"]["enum"] == list(QUESTIONS)
+
+
+def test_headers_that_always_come_are_required():
+    assert DOCUMENT["components"]["headers"]["X-Request-Id"]["required"]
+    found = [
+        response["headers"]["Retry-After"]["required"]
+        for _, _, operation in operations()
+        for response in operation["responses"].values()
+        if "Retry-After" in response["headers"]
+    ]
+    assert found
+    assert all(found)
 
 
 def test_every_error_is_in_the_table():
