@@ -19,7 +19,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("imhi", "service", "training", "loadtests")
 
-# Seconds and gigabytes to import: only inside the functions that use them.
+# Seconds and gigabytes to import, or there with vLLM alone: only inside the functions that use
+# them.
 HEAVY = frozenset(
     {
         "accelerate",
@@ -28,6 +29,7 @@ HEAVY = frozenset(
         "gguf",
         "matplotlib",
         "nltk",
+        "opentelemetry",
         "pandas",
         "peft",
         "pyarrow",

@@ -48,6 +48,7 @@ class MentalLlamaPlugin:
         from service.logs import keep_requests_out
         from service.serving import make_analyzer, show_baseline
         from service.settings import load_policy, load_settings
+        from service.spans import root, switch_on
         from service.watchdog import Progress, Watchdog
 
         if engine_client is None:
@@ -61,7 +62,10 @@ class MentalLlamaPlugin:
         progress = Progress()
         progress.watch(engine_client)
         lifecycle.move(Phase.WARMING)
-        made = await make_analyzer(engine_client, _adapters(state), load_policy(settings))
+        if engine_client.vllm_config.observability_config.otlp_traces_endpoint is not None:
+            switch_on()
+        with root("warm_up"):
+            made = await make_analyzer(engine_client, _adapters(state), load_policy(settings))
         analyzer = Redacting(made) if settings.redact else made
         keep_requests_out()
         check = engine_client.check_health

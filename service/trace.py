@@ -1,8 +1,7 @@
-"""The caller's trace, on its way from a request's headers to the engine's requests.
+"""The caller's trace, on its way from a request's headers to the spans that are made of it.
 
 Set by `service.gate.record` for the task that answers a request, which every task it starts
-inherits; read by `service.analysis.vllm_engine`. vLLM makes spans of it where
-`--otlp-traces-endpoint` says where to send them.
+inherits; read by `service.spans`.
 """
 
 from __future__ import annotations

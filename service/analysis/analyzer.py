@@ -48,6 +48,7 @@ from service.errors import (
     InvalidRequestError,
     UnknownNameError,
 )
+from service.spans import phase, span
 
 _LONG_TEXT = 1_500
 """Characters from which on tokenizing takes longer than going to a thread and back: half a
@@ -160,8 +161,9 @@ class Analyzer:
             OverloadedError, EngineError: from the engine.
         """
         started = time.perf_counter()
-        asked = await self._asked.of(questions)
-        fitted, shared = await self._prepare(text, asked, options)
+        with span("tokenize"):
+            asked = await self._asked.of(questions)
+            fitted, shared = await self._prepare(text, asked, options)
         run = _Run(
             text=text,
             seen=fitted.text,
@@ -273,7 +275,8 @@ class Analyzer:
     async def _answer(self, run: _Run, asked: Asked) -> Answer:
         """Take one question all the way."""
         question = asked.question
-        distribution = await self._distribution(run, asked, run.shared, question.id)
+        with phase("label_read"):
+            distribution = await self._distribution(run, asked, run.shared, question.id)
         decision = decide(question, distribution, run.policy)
         answer = Answer(question, distribution, decision)
         run.last_label_at = time.perf_counter()
@@ -322,15 +325,16 @@ class Analyzer:
             f"{question.id}-explanation",
             quote_grammar(run.seen),
         )
-        async with aclosing(chunks):
-            async for chunk in chunks:
-                # A response begins with the space after "Reasoning:".
-                delta = chunk.text if text else chunk.text.lstrip()
-                text += delta
-                last, tokens = chunk, chunk.tokens
-                finish_reason = chunk.finish_reason or finish_reason
-                if delta:
-                    run.events.put_nowait(ExplanationDelta(question, delta))
+        with phase("explanation"):
+            async with aclosing(chunks):
+                async for chunk in chunks:
+                    # A response begins with the space after "Reasoning:".
+                    delta = chunk.text if text else chunk.text.lstrip()
+                    text += delta
+                    last, tokens = chunk, chunk.tokens
+                    finish_reason = chunk.finish_reason or finish_reason
+                    if delta:
+                        run.events.put_nowait(ExplanationDelta(question, delta))
         if last is not None:
             run.usage += Usage(last.prompt_tokens, last.cached_tokens, tokens)
         text = text.rstrip()
@@ -339,7 +343,8 @@ class Analyzer:
         # the place of the post.
         alone = self._encoder.shared(text) if run.options.consistency and text else ()
         if alone and len(alone) + asked.longest <= self._engine.max_model_len:
-            read = await self._distribution(run, asked, alone, f"{question.id}-consistency")
+            with phase("consistency"):
+                read = await self._distribution(run, asked, alone, f"{question.id}-consistency")
             consistency = read.probabilities[label]
         return Explanation(text, finish_reason, tokens, find_evidence(text, run.text), consistency)
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from service.analysis.engine import Chunk, RequestContext, TokenRead
 from service.errors import EngineError, OverloadedError, ServiceError
-from service.trace import TRACE_HEADERS
+from service.spans import engine_headers
 
 if TYPE_CHECKING:
     from vllm import RequestOutput, SamplingParams
@@ -136,7 +136,7 @@ class VllmEngine:
                 f"{context.request_id}-{suffix}",
                 lora_request=adapter,
                 # vLLM warns of headers that it has no use for.
-                trace_headers=TRACE_HEADERS.get() if self._traced else None,
+                trace_headers=engine_headers() if self._traced else None,
             )
             async with aclosing(outputs):
                 async for output in outputs:

@@ -38,9 +38,10 @@ from service.api.decision_forms import (
     ScoreQuestion,
     text_of,
 )
-from service.api.work import adapter_of
+from service.api.work import adapter_of, note_analysis
 from service.errors import InvalidRequestError, ServiceError, TextTooLongError
 from service.settings import Settings
+from service.spans import span
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +135,10 @@ async def decide_all(work: Decisions, analyzer: Analyzes, request_id: str) -> An
     """
     questions = tuple(dict.fromkeys(one.asked for one in work.wanted))
     try:
-        return await analyzer.analyze(work.text, questions, work.options, request_id)
+        with span("analysis") as traced:
+            analysis = await analyzer.analyze(work.text, questions, work.options, request_id)
+            note_analysis(traced, analysis)
+            return analysis
     except TextTooLongError:
         raise TextTooLongError(
             "The input and the longest question do not fit the model's context. Shorten them.",

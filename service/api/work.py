@@ -23,6 +23,7 @@ from service.errors import InvalidRequestError, ServiceError, TextTooLongError, 
 from service.failures import log_failure
 from service.metrics import observe_analysis
 from service.settings import Settings
+from service.spans import Span, span
 
 Outcome = Analysis | ServiceError
 
@@ -189,10 +190,12 @@ async def analyze_all(work: Work, analyzer: Analyzes) -> list[Analysis | Service
 
 async def _analyze(work: Work, index: int, analyzer: Analyzes) -> Outcome:
     try:
-        _check_length(work, index)
-        analysis = await analyzer.analyze(
-            work.texts[index], work.questions, work.options, f"{work.analysis_id}-{index}"
-        )
+        with span("analysis", {"index": index}) as traced:
+            _check_length(work, index)
+            analysis = await analyzer.analyze(
+                work.texts[index], work.questions, work.options, f"{work.analysis_id}-{index}"
+            )
+            note_analysis(traced, analysis)
     except Exception as error:  # noqa: BLE001 - one text's failure stays its own, and is logged
         return _failed(error, work)
     observe_analysis(analysis)
@@ -263,18 +266,33 @@ async def _produce(
 ) -> None:
     """Put the events of one text into the queue, ending with its `Completed` or its error."""
     try:
-        _check_length(work, index)
-        events = analyzer.stream(
-            work.texts[index], work.questions, work.options, f"{work.analysis_id}-{index}"
-        )
-        async with aclosing(events):
-            async for event in events:
-                await queue.put(TextEvent(index, event))
-                if isinstance(event, Completed):
-                    return
-        raise RuntimeError("the analysis ended without its last event")
+        with span("analysis", {"index": index}) as traced:
+            _check_length(work, index)
+            events = analyzer.stream(
+                work.texts[index], work.questions, work.options, f"{work.analysis_id}-{index}"
+            )
+            async with aclosing(events):
+                async for event in events:
+                    await queue.put(TextEvent(index, event))
+                    if isinstance(event, Completed):
+                        note_analysis(traced, event.analysis)
+                        return
+            raise RuntimeError("the analysis ended without its last event")
     except Exception as error:  # noqa: BLE001 - one text's failure stays its own, and is logged
         await queue.put((index, _failed(error, work)))
+
+
+def note_analysis(traced: Span, analysis: Analysis) -> None:
+    """Say on a text's span what it took."""
+    used = analysis.usage
+    traced.note(
+        {
+            "questions": len(analysis.answers),
+            "prompt_tokens": used.prompt_tokens,
+            "cached_tokens": used.cached_tokens,
+            "completion_tokens": used.completion_tokens,
+        }
+    )
 
 
 def _check_length(work: Work, index: int) -> None:

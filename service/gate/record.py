@@ -3,8 +3,9 @@
 The route adds its amounts to the request's `Amounts` as it learns of them (texts, questions,
 tokens); sizes, times and the outcome are seen here. Probes and scrapes that succeed are left out of
 the log, they would be most of it; the audit log holds work only (`POST`). The trace id is that of a
-W3C `traceparent`; a header of that name that is no such thing is dropped, as it could hold
-anything.
+W3C `traceparent`, or of the span that a request for an analysis gets where spans are sent
+(`service.spans`) and the caller sent none; a header of that name that is no such thing is dropped,
+as it could hold anything.
 """
 
 from __future__ import annotations
@@ -24,13 +25,15 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from service.gate.caller import caller_of
 from service.gate.refusals import outcome_of
 from service.gate.routes import route_name
-from service.gate.shape import request_id_of, state_of
+from service.gate.shape import error_code_of, request_id_of, state_of
 from service.settings import PREFIX, InvalidSettingsError
+from service.spans import UNTRACED, Span, root
 from service.trace import TRACE_HEADERS
 
 _AMOUNTS = "mentalllama_amounts"
 _TRACEPARENT = re.compile(rb"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}(-[!-~]{0,200})?")
 _QUIET = frozenset({"/livez", "/readyz", "/health", "/metrics"})
+_ANALYSING = frozenset({"/analyze", "/v1/decisions"})
 
 access = logging.getLogger("mentalllama.access")
 
@@ -111,28 +114,30 @@ class Record:
                 sent += len(message.get("body", b""))
                 complete = complete or not message.get("more_body", False)
 
-        try:
-            await self.app(scope, watched_receive, watched_send)
-        finally:
-            TRACE_HEADERS.reset(traced)
-            facts = {
-                "request_id": request_id_of(scope),
-                "trace_id": trace_id,
-                "caller": caller_of(scope).name,
-                "method": _method(scope),
-                "route": route_name(scope),
-                "status": status,
-                "outcome": _outcome(status, complete=complete, gone=gone),
-                "bytes_in": received,
-                "bytes_out": sent,
-                "first_byte_ms": _milliseconds(begun, first),
-                "total_ms": _milliseconds(begun, time.perf_counter()),
-                **amounts_of(scope).facts(),
-            }
-            if facts["route"] not in _QUIET or facts["outcome"] != "ok":
-                access.info("request", extra={"facts": facts})
-            if self.audit is not None and scope["method"] == "POST":
-                self.audit.handle(logging.makeLogRecord({"facts": facts}))
+        with _opened(scope) as span:
+            try:
+                await self.app(scope, watched_receive, watched_send)
+            finally:
+                TRACE_HEADERS.reset(traced)
+                facts = {
+                    "request_id": request_id_of(scope),
+                    "trace_id": trace_id or span.trace_id,
+                    "caller": caller_of(scope).name,
+                    "method": _method(scope),
+                    "route": route_name(scope),
+                    "status": status,
+                    "outcome": _outcome(status, complete=complete, gone=gone),
+                    "bytes_in": received,
+                    "bytes_out": sent,
+                    "first_byte_ms": _milliseconds(begun, first),
+                    "total_ms": _milliseconds(begun, time.perf_counter()),
+                    **amounts_of(scope).facts(),
+                }
+                _note(span, facts, error_code_of(scope))
+                if facts["route"] not in _QUIET or facts["outcome"] != "ok":
+                    access.info("request", extra={"facts": facts})
+                if self.audit is not None and scope["method"] == "POST":
+                    self.audit.handle(logging.makeLogRecord({"facts": facts}))
 
 
 def audit_handler(path: Path) -> logging.Handler:
@@ -185,6 +190,25 @@ def _outcome(status: int | None, *, complete: bool, gone: bool) -> str:
         return "cancelled"
     outcome = "server_error" if status is None else outcome_of(status)
     return "aborted" if outcome == "ok" and not complete else outcome
+
+
+def _opened(scope: Scope) -> Span:
+    """The span of a request for an analysis."""
+    route = route_name(scope)
+    if scope["method"] != "POST" or route not in _ANALYSING:
+        return UNTRACED
+    facts = {"method": "POST", "route": route, "request_id": request_id_of(scope)}
+    return root(f"POST {route}", facts, serves=True)
+
+
+def _note(span: Span, facts: dict[str, Any], code: str | None) -> None:
+    """What the log's line says, on the span; it has an id and times of its own."""
+    own = {"trace_id", "first_byte_ms", "total_ms"}
+    span.note({name: value for name, value in facts.items() if name not in own})
+    if facts["outcome"] not in ("ok", "cancelled"):
+        status = facts["status"]
+        whole = status is not None and status >= 400  # else it began well and broke off
+        span.fail(code or facts["outcome"], status if whole else 500)
 
 
 def _milliseconds(begun: float, now: float | None) -> float | None:

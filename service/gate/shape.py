@@ -21,6 +21,7 @@ from service.metrics import REJECTIONS
 
 _REQUEST_ID = "request_id"
 _FINAL = "mentalllama_final"
+_ERROR = "mentalllama_error"
 _RETRY_AFTER = {429: 1, 503: 1, 504: 1}
 
 
@@ -47,6 +48,11 @@ def mark_final(scope: Scope) -> None:
 def is_final(scope: Scope) -> bool:
     """Whether `mark_final` was called on the request."""
     return bool(state_of(scope).get(_FINAL))
+
+
+def error_code_of(scope: Scope) -> str | None:
+    """The code of the error that the request was answered with, if it was."""
+    return state_of(scope).get(_ERROR)
 
 
 def error_type(status: int) -> str:
@@ -80,6 +86,7 @@ def error_response(
     status = status or error.status
     request_id = request_id_of(scope)
     mark_final(scope)
+    state_of(scope)[_ERROR] = error.code
     REJECTIONS.labels(error.code).inc()
     if status >= 500:
         logger.warning("%s [request %s]: %s", error.code, request_id, error.message)

@@ -185,6 +185,18 @@ def test_traces_are_where_the_engine_looks_for_them() -> None:
     assert "otlp_traces_endpoint" in ObservabilityConfig.__dataclass_fields__
 
 
+def test_the_engine_sets_the_tracer_provider_that_our_spans_use() -> None:
+    """In the process of the API server, and before the plugin is given the engine."""
+    from vllm.tracing import otel
+    from vllm.v1.engine.async_llm import AsyncLLM
+
+    assert "init_tracer(" in inspect.getsource(AsyncLLM.__init__)
+    assert "set_tracer_provider(" in inspect.getsource(otel.init_otel_tracer)
+    # What it reads of the headers it is given; its spans are below what these name.
+    context = otel.extract_trace_context({"traceparent": f"00-{'1' * 32}-{'2' * 16}-01"})
+    assert otel.trace.get_current_span(context).get_span_context().span_id == int("2" * 16, 16)
+
+
 def test_the_engine_in_process() -> None:
     from vllm.engine.arg_utils import AsyncEngineArgs
     from vllm.v1.engine.async_llm import AsyncLLM
