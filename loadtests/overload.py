@@ -58,8 +58,9 @@ async def overload(
     """
     asks = [single(item) for item in items]
     expected = await expect(web, url, asks)
-    for _ in range(2):  # the first time fills caches, and the service learns what work takes
-        before = summarise(await closed_loop(asks, Held(web, url, expected), CONCURRENCY))
+    # Once to fill caches, and for the service to learn what work takes.
+    await closed_loop(asks, Held(web, url, expected), CONCURRENCY)
+    before = summarise(await closed_loop(asks, Held(web, url, expected), CONCURRENCY))
     if not before.requests_per_second:
         raise BrokenAnswerError
     rate = load.times * before.requests_per_second

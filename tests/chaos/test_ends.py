@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import signal
 import time
+from pathlib import Path
 
-from loadtests.servers import Running
+from loadtests.servers import Running, spawn, stop
 from tests.chaos.client import Answer, analysis, ask, keep_asking, message, probe
 
 KINDS = [message(analysis(stream=stream)) for stream in (False, True)]
@@ -143,3 +145,44 @@ async def test_a_stalled_engine_ends_every_request_and_the_process(start):
     told = [one for one in running if not one.answered()]
     assert told
     assert {one.code() for one in told} == {"engine_error"}
+
+
+async def insist(url: str, sent: bytes) -> list[Answer]:
+    """Ask until there is an answer, as a client does that tries again; all that came back."""
+    answers: list[Answer] = []
+    while not (answers and answers[-1].answered()):
+        assert len(answers) < 600, "nobody answers any more"
+        answers.append(await ask(url, sent))
+        await asyncio.sleep(0.1)
+    return answers
+
+
+async def test_what_a_supervisor_starts_again_answers_everybody_once(start, tmp_path: Path):
+    """The engine dies under load; whoever tries again is answered by the next process."""
+    sent = [message(analysis(stream=number % 2 == 0)) for number in range(30)]
+    log = tmp_path / "log"
+    with start(delay=0.2) as server:
+        asking = [asyncio.create_task(insist(server.url, one)) for one in sent]
+        await asyncio.sleep(0.5)
+        server.process.send_signal(signal.SIGUSR2)
+        assert await ended(server, 10) == 1
+        command = server.process.args
+        assert isinstance(command, list)
+        again = spawn(command, log, {})
+        try:
+            answers = await asyncio.gather(*asking)
+        finally:
+            await asyncio.to_thread(stop, again)
+    assert "Traceback" not in log.read_text()
+    ids = []
+    for attempts in answers:
+        *failed, last = attempts
+        assert failed, "it was answered before the engine died"
+        # What failed said so, once, and gave no result beside it.
+        for one in failed:
+            assert one.status is None or (one.whole and one.code() is not None)
+            assert "event: result\n" not in one.body
+            assert '"results":[' not in one.body
+        ids += re.findall(r'"id":"(analysis-\w+)"', last.body)
+        assert last.body.count('"answers":[') == 1
+    assert len(set(ids)) == len(ids) == len(sent)
