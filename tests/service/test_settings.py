@@ -48,7 +48,7 @@ def test_without_a_file_there_is_no_policy():
     [
         ("{", "JSON"),
         ('{"threshold": {}}', "threshold"),
-        ('{"thresholds": {"moods": {"yes": 1}}}', "moods"),
+        ('{"thresholds": {"moods": {"yes": 1}}}', "does not exist"),
         ('{"min_probability": 2}', "min_probability"),
         ('{"abstention_band": [0.6, 0.4]}', "abstention_band"),
     ],

@@ -19,6 +19,7 @@ from service.analysis.engine import Chunk, RequestContext, TokenRead
 from service.analysis.manifest import assumed_manifest
 from service.api import attach
 from service.api.state import ServiceState
+from service.gate import record
 from service.lifecycle import ATTRIBUTE, Lifecycle
 from service.plugin import MentalLlamaPlugin
 from service.settings import Settings
@@ -280,15 +281,19 @@ async def test_the_sampler_is_the_one_that_opentelemetrys_variables_name(
     assert collected.tree()[0] == "POST /analyze"
 
 
-async def test_what_is_no_traceparent_begins_a_trace_that_the_log_names(collect, tokenizer, caplog):
-    caplog.set_level("INFO", logger="mentalllama.access")
+async def test_what_is_no_traceparent_begins_a_trace_that_the_log_names(
+    collect, tokenizer, monkeypatch
+):
+    # Where it is written: other tests leave behind what reaches the log's handlers.
+    lines = []
+    monkeypatch.setattr(record.access, "info", lambda _, extra: lines.append(extra["facts"]))
     collected = collect()
     async with client_of(serving(Engine(), tokenizer)) as client:
         headers = {"traceparent": CANARY}
         await client.post("/analyze", json={"text": TEXT, "tasks": TASKS}, headers=headers)
     server = collected.named("POST /analyze")
     assert server.parent is None
-    (line,) = [one.facts for one in caplog.records if one.name == "mentalllama.access"]
+    (line,) = lines
     assert line["trace_id"] == f"{server.context.trace_id:032x}"
 
 
