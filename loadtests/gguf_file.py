@@ -12,11 +12,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from service.chat_template import BARE_TEMPLATE
+
 if TYPE_CHECKING:
     import numpy as np
-
-BARE_TEMPLATE = "{% for message in messages %}{{ message['content'] }}{% endfor %}"
-"""A chat template that shows the model a query as it was trained on."""
 
 _TEMPLATE_FIELD = "tokenizer.chat_template"
 # What the writer sets itself, or what is no longer so.

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import httpx
 
-from loadtests.gguf_file import BARE_TEMPLATE
+from service.chat_template import BARE_TEMPLATE
 from service.launch import MODEL_VARIABLE, PLUGIN, environment, runs_on_cpu
 from service.models import resolve_model
 from service.weights import SAFETENSORS
@@ -73,12 +73,10 @@ async def plain(
     # One process for scheduler and model is ours; vLLM's own two set their threads themselves.
     for name in (MODEL_VARIABLE, "VLLM_ENABLE_V1_MULTIPROCESSING", "OMP_NUM_THREADS"):
         all_variables.pop(name, None)
-    template = log.with_name("bare.jinja")
-    template.write_text(BARE_TEMPLATE, encoding="utf-8")
     command = [sys.executable, "-P", "-m", "service.server", resolved.path]
     command += ["--served-model-name", PLAIN_NAME, "--host", "127.0.0.1"]
     command += ["--load-format", SAFETENSORS]  # what vLLM itself would find
-    command += ["--chat-template", str(template), *options]
+    command += ["--chat-template", BARE_TEMPLATE, *options]
     with running(command, log, all_variables, ready="/health") as server:
         yield server
 

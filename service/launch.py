@@ -21,6 +21,7 @@ from typing import NoReturn
 
 from service import short_blocks
 from service.analysis.quotation import BACKEND
+from service.chat_template import served_template
 from service.models import ResolvedModel
 from service.settings import STOP_SECONDS, Settings, load_settings
 from service.weights import SAFETENSORS, check_directory
@@ -71,9 +72,19 @@ def engine_options(model: ResolvedModel, given: Sequence[str], *, cpu: bool) -> 
     return options
 
 
-def server_options(given: Sequence[str], settings: Settings) -> list[str]:
-    """Options for vLLM's HTTP server that the user did not give."""
+def server_options(
+    given: Sequence[str], settings: Settings, template: str | None = None
+) -> list[str]:
+    """Options for vLLM's HTTP server that the user did not give.
+
+    Args:
+        given: the user's options.
+        settings: the service's.
+        template: the chat template, where it is not the model's own.
+    """
     options = []
+    if template is not None and not has_option(given, "--chat-template"):
+        options += ["--chat-template", template]
     if not has_option(given, "--host") and not has_option(given, "--uds"):
         # Whoever reaches the port can read what the model says of any post; opening it to others
         # is a decision of the operator's.
@@ -134,7 +145,10 @@ def launch(model: ResolvedModel, given: Sequence[str]) -> NoReturn:
     check_directory(Path(model.path))
     cpu = runs_on_cpu()
     settings = load_settings()
-    options = [*engine_options(model, given, cpu=cpu), *server_options(given, settings)]
+    options = [
+        *engine_options(model, given, cpu=cpu),
+        *server_options(given, settings, served_template(model)),
+    ]
     variables = dict(os.environ) | environment(model, os.environ, cpu=cpu)
     sys.stdout.flush()
     sys.stderr.flush()

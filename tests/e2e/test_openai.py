@@ -14,6 +14,8 @@ import pytest
 from openai.types.chat import ChatCompletion
 from openai.types.chat.chat_completion import ChoiceLogprobs
 
+from imhi.tasks import QUESTIONS
+from imhi.wording import render_query
 from tests.e2e.posts import POST
 from tests.servers import RunningServer
 
@@ -45,6 +47,15 @@ def test_chat(api):
     assert done.model == MODEL
     assert done.usage.total_tokens == done.usage.prompt_tokens + done.usage.completion_tokens
     assert 0 < done.usage.completion_tokens <= 12
+
+
+def test_a_chat_shows_the_model_a_query_as_it_was_trained_on(api):
+    query = render_query(POST, QUESTIONS["stress"])
+    wanted = {"model": MODEL, "max_tokens": 8, "temperature": 0}
+    chat = api.chat.completions.create(messages=[{"role": "user", "content": query}], **wanted)
+    bare = api.completions.create(prompt=query, **wanted)
+    assert chat.choices[0].message.content == bare.choices[0].text
+    assert chat.usage.prompt_tokens == bare.usage.prompt_tokens
 
 
 def test_chat_stream(api):

@@ -10,7 +10,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from loadtests.gguf_file import BARE_TEMPLATE, permuted, write_gguf
+from loadtests.gguf_file import permuted, write_gguf
+from service.chat_template import BARE_TEMPLATE
 
 HEADS, KV_HEADS, HIDDEN, INNER, WORDS = 4, 2, 64, 96, 10
 

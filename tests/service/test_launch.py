@@ -91,6 +91,13 @@ def test_the_server_listens_on_this_machine_alone_unless_told_otherwise() -> Non
     assert "--host" not in server_options(["--uds", "socket"], Settings())
 
 
+def test_the_users_chat_template_stays() -> None:
+    options = server_options([], Settings(), "{{ x }}")
+    assert options[options.index("--chat-template") + 1] == "{{ x }}"
+    assert "--chat-template" not in server_options([], Settings())
+    assert "{{ x }}" not in server_options(["--chat-template", "y.jinja"], Settings(), "{{ x }}")
+
+
 def test_no_line_of_the_log_holds_a_url() -> None:
     assert "--disable-uvicorn-access-log" in server_options([], Settings())
 
