@@ -1,11 +1,11 @@
 """Who is let through to the engine, and when: work weighed in tokens, a bounded queue, honest noes.
 
 `Admission` lets work through until the engine has as much as it does in half a minute, at the rate
-it was last measured to do while work waited (`_Rate`). What does not fit waits, interactive
-requests before bulk ones and otherwise in order. Nothing waits in vain: a request that, at that
-rate, cannot be started within the longest wait or cannot be finished by its deadline is refused at
-once, and so is one that finds the queue full. Before the first measurement only the queue's bound
-and the deadlines themselves refuse.
+that was last measured (`service.gate.rate`). What does not fit waits, interactive requests before
+bulk ones and otherwise in order. Nothing is begun or waits in vain: a request that, at that rate,
+cannot be started within the longest wait or cannot be finished by its deadline is refused at once,
+and so is one that finds the queue full. Before the first measurement only the queue's bound and the
+deadlines themselves refuse. An engine with nothing to do takes whatever comes.
 
 Estimates need not be right, only wrong in the same way: the rate is measured in the same weighted
 tokens that it is divided by. Where they are wrong differently on each route, `release` learns by
@@ -26,6 +26,7 @@ from dataclasses import dataclass
 
 from service.errors import OverloadedError, ServiceError
 from service.gate.caller import Priority
+from service.gate.rate import Rate
 from service.gate.refusals import DeadlineExceededError, DeadlineUnreachableError
 from service.metrics import (
     QUEUE_SECONDS,
@@ -37,12 +38,10 @@ from service.metrics import (
 
 _HORIZON_SECONDS = 30.0
 _LEAST_RUNNING_TOKENS = 65_536
-_MEASURE_SECONDS = 5.0
-_FIRST_SECONDS = 1.0  # of the first measurement: until there is one, only bounds refuse
-_RATE_WEIGHT = 0.3  # of the newest measurement
 _CORRECTION_WEIGHT = 0.1  # of the newest request
 _CORRECTIONS = (0.02, 4.0)
-_MARGIN = 1.25  # a rate is a mean: half of what it predicts exactly comes later
+_MARGIN = 2.0  # a rate is a mean: half of what it predicts exactly comes later
+_FEW_REQUESTS, _FEW_TOKENS = 4, 4096  # no engine is slower for so little beside what it does
 _LONGEST_RETRY_SECONDS = 60
 _UNMEASURED_RETRY_SECONDS = 5
 
@@ -68,41 +67,6 @@ class _Waiting:
     priority: Priority
     since: float
     started: asyncio.Future[None]
-
-
-class _Rate:
-    """How many weighted tokens a second are done while work waits.
-
-    Only then does the engine do all it can: an idle one would seem slow.
-
-    Attributes:
-        value: the newest estimate; None before the first.
-    """
-
-    def __init__(self) -> None:
-        self.value: float | None = None
-        self._since: float | None = None
-        self._done = 0
-
-    def busy(self, now: float, *, waits: bool) -> None:
-        """Say whether something waits."""
-        if waits and self._since is None:
-            self._since, self._done = now, 0
-        elif not waits:
-            self._since = None
-
-    def done(self, weight: int, now: float) -> None:
-        """Say that work was finished."""
-        if self._since is None:
-            return
-        self._done += weight
-        seconds = now - self._since
-        if seconds < (_FIRST_SECONDS if self.value is None else _MEASURE_SECONDS):
-            return
-        measured = self._done / seconds
-        old = measured if self.value is None else self.value
-        self.value = old + _RATE_WEIGHT * (measured - old)
-        self._since, self._done = now, 0
 
 
 class Admission:
@@ -131,11 +95,12 @@ class Admission:
         self._max_wait = max_wait
         self._max_requests = max_requests
         self._clock = clock
-        self._rate = _Rate()
+        self._rate = Rate()
         self._corrections: dict[str, float] = {}
         self._queues: dict[Priority, deque[_Waiting]] = {one: deque() for one in Priority}
         self._queued = 0
         self._running = 0
+        self._started = 0
 
     @property
     def running(self) -> int:
@@ -163,10 +128,17 @@ class Admission:
         """Seconds on the clock that deadlines are on."""
         return self._clock()
 
-    def admit_now(self, route: str, estimate: int, priority: Priority) -> Ticket | None:
-        """Let work through at once, or None where it has to wait; arguments as `admit`."""
+    def admit_now(
+        self, route: str, estimate: int, priority: Priority, deadline: float | None = None
+    ) -> Ticket | None:
+        """Let work through at once, or None where it has to wait or to be refused.
+
+        Arguments as `admit`.
+        """
         ticket = Ticket(route, estimate, self._corrected(route, estimate))
         if self._ahead(priority) or not self._fits(ticket):
+            return None
+        if self._missed(self._running + ticket.weight, deadline) > 0 and not self._few(ticket):
             return None
         QUEUE_SECONDS.labels(priority).observe(0.0)
         self._start(ticket)
@@ -191,7 +163,7 @@ class Admission:
         since = self._clock()
         if deadline is not None and deadline <= since:
             raise self._late()
-        ticket = self.admit_now(route, estimate, priority)
+        ticket = self.admit_now(route, estimate, priority, deadline)
         if ticket is not None:
             return ticket
         ticket = Ticket(route, estimate, self._corrected(route, estimate))
@@ -216,23 +188,33 @@ class Admission:
             raise self._overloaded(0.0) from None
         return ticket
 
-    def release(self, ticket: Ticket, actual: int | None) -> None:
+    def release(self, ticket: Ticket, actual: int | None, *, stopped: bool = False) -> None:
         """Say that work is over.
 
         Args:
             ticket: what `admit` gave.
             actual: weighted tokens that it took; None where it was not finished or nobody knows.
+            stopped: whether the engine was at work on it when it was stopped.
         """
         self._running -= ticket.weight
+        self._started -= 1
         RUNNING_TOKENS.dec(ticket.weight)
         if actual is not None:
             self._learn(ticket, actual)
             self._rate.done(actual, self._clock())
-            SERVICE_RATE.set(self._rate.value or 0.0)
+        elif stopped:  # in the mean it was half done
+            self._rate.done(ticket.weight // 2, self._clock())
         self._start_waiting()
+        self._tell_rate()
+        SERVICE_RATE.set(self._rate.value or 0.0)
 
     def _fits(self, ticket: Ticket) -> bool:
         return not self._running or self._running + ticket.weight <= self.capacity
+
+    def _few(self, ticket: Ticket) -> bool:
+        """Whether so little runs that the rate says nothing of how long more will take."""
+        few = self._started <= _FEW_REQUESTS and self._running + ticket.weight <= _FEW_TOKENS
+        return few or not self._running
 
     def _ahead(self, priority: Priority) -> int:
         """Weighted tokens that wait and go before a new request of this priority."""
@@ -259,18 +241,35 @@ class Admission:
         )
         if full or wait > self._max_wait:
             raise self._overloaded(wait)
-        # Everything before it has to be worked off, and itself: the engine shares its time.
-        needed = _MARGIN * before / rate if rate else 0.0
-        if deadline is not None and now + needed > deadline:
+        missed = self._missed(before, deadline)
+        if missed > 0:
+            self._rate.refused(now)
             raise DeadlineUnreachableError(
-                f"At the rate of the moment the answer may take {math.ceil(needed)} s, which is "
-                "past the request's deadline. Try again later, or allow more time.",
-                retry_after=self._retry_after(now + needed - deadline),
+                "At the rate of the moment the answer may take "
+                f"{math.ceil(self._needed(before))} s, which is past the request's deadline. Try "
+                "again later, or allow more time.",
+                retry_after=self._retry_after(missed),
             )
+
+    def _needed(self, weight: int) -> float:
+        """Seconds until so many weighted tokens are done: what runs, what waits, and the request.
+
+        The engine shares its time: a request is done when about as much is as runs beside it.
+        """
+        return _MARGIN * weight / self._rate.value if self._rate.value else 0.0
+
+    def _missed(self, weight: int, deadline: float | None) -> float:
+        """Seconds by which so many weighted tokens are done too late, less than 0 if in time."""
+        return -1.0 if deadline is None else self._clock() + self._needed(weight) - deadline
 
     def _start(self, ticket: Ticket) -> None:
         self._running += ticket.weight
+        self._started += 1
         RUNNING_TOKENS.inc(ticket.weight)
+        self._tell_rate()
+
+    def _tell_rate(self) -> None:
+        self._rate.running(self._running, self._clock(), waits=self._queued > 0)
 
     def _start_waiting(self) -> None:
         """Start whatever it is the turn of."""
@@ -300,7 +299,7 @@ class Admission:
 
     def _queue(self, priority: Priority, weight: int) -> None:
         self._queued += weight
-        self._rate.busy(self._clock(), waits=self._queued > 0)
+        self._tell_rate()
         QUEUED_TOKENS.inc(weight)
         QUEUED_REQUESTS.labels(priority).inc(1 if weight > 0 else -1)
 

@@ -99,7 +99,7 @@ class Work:
         try:
             await self._run(scope, replayed, watch, deadline)
         finally:
-            self.admission.release(ticket, watch.actual())
+            self.admission.release(ticket, watch.actual(), stopped=watch.stopped)
 
     async def _ticket(
         self,
@@ -115,7 +115,7 @@ class Work:
             ClientGoneError, and as `Admission.admit`.
         """
         if deadline is None or deadline > self.admission.now():
-            ticket = self.admission.admit_now(path, demand.weight, priority)
+            ticket = self.admission.admit_now(path, demand.weight, priority, deadline)
             if ticket is not None:
                 return ticket
         return await unless_gone(
@@ -222,6 +222,11 @@ class _Watch:
     async def refuse(self, message: Message) -> None:
         """Send a message of a response that says nothing of the work."""
         await self._send(message)
+
+    @property
+    def stopped(self) -> bool:
+        """Whether the response ended before it was whole: the client left, or time was over."""
+        return self.status in (0, 200) and not self._complete
 
     def actual(self) -> int | None:
         """Weighted tokens that the work took; None where it was not done to its end."""

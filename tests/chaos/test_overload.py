@@ -15,8 +15,8 @@ from loadtests.workload import Item
 from tests.chaos.client import WORD
 from tests.chaos.conftest import Start
 
-ITEMS = tuple(Item("dreaddit", f"{WORD} number {n}", 8) for n in range(32))
-LOAD = Load(seconds=3, times=4, deadline=1)
+ITEMS = tuple(Item("dreaddit", f"{WORD} number {n}", 8) for n in range(96))
+LOAD = Load(seconds=4, times=4, deadline=2)
 
 
 async def run(url: str, pid: int) -> Endured:

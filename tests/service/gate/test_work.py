@@ -174,9 +174,11 @@ class Recorder(Admission):
         super().__init__(None, 10**6, 60)
         self.priorities: list[Priority] = []
 
-    def admit_now(self, route: str, estimate: int, priority: Priority):
+    def admit_now(
+        self, route: str, estimate: int, priority: Priority, deadline: float | None = None
+    ):
         self.priorities.append(priority)
-        return super().admit_now(route, estimate, priority)
+        return super().admit_now(route, estimate, priority, deadline)
 
 
 @pytest.mark.parametrize(
@@ -381,9 +383,9 @@ async def test_what_work_took_is_read_from_its_response(response: bytes, expecte
     released = []
 
     class Door(Recorder):
-        def release(self, ticket, actual):
+        def release(self, ticket, actual, *, stopped=False):
             released.append((ticket.estimate, actual))
-            super().release(ticket, actual)
+            super().release(ticket, actual, stopped=stopped)
 
     app = Seen()
     app.response = response
