@@ -19,6 +19,7 @@ from collections.abc import Mapping, Sequence
 
 # Each with a program of it, by which it is found.
 PACKAGES: Mapping[str, str] = {
+    "chromium": "chromium",
     "haproxy": "haproxy",
     "prometheus": "promtool",
     "redis-server": "redis-server",

@@ -176,11 +176,15 @@ class Settings(BaseSettings):
             "through. Without this and without keys it listens on this machine alone."
         ),
     )
+    playground: bool = Field(
+        default=True,
+        description="Whether there is a page at / to try the service with.",
+    )
     public_pages: bool = Field(
         default=False,
         description=(
-            "Whether the pages for people, /docs and what they load, answer without a key where "
-            "the other routes ask for one."
+            "Whether the pages for people, / and /docs and what they load, answer without a key "
+            "where the other routes ask for one."
         ),
     )
     redis_url: SecretStr | None = Field(

@@ -7,6 +7,7 @@ from fastapi import FastAPI
 from service.api import analyze, catalogue, decisions, health
 from service.api.docs import add_docs
 from service.api.document import build_document
+from service.api.playground import add_playground
 from service.gate import Gate
 from service.lifespan import add_lifespan
 from service.settings import Settings, load_settings
@@ -33,5 +34,7 @@ def attach(app: FastAPI, settings: Settings | None = None) -> None:
     app.router.routes[:0] = decisions.router.routes
     app.openapi = build_document  # type: ignore[method-assign]
     add_docs(app)
+    if settings.playground:
+        add_playground(app)
     add_lifespan(app, settings)
     app.add_middleware(Gate, settings=settings)

@@ -12,8 +12,27 @@ from types import MappingProxyType
 
 from starlette.types import Scope
 
+PLAYGROUND: tuple[str, ...] = (
+    "/",
+    "/playground/playground.css",
+    "/playground/icon.svg",
+    "/playground/main.js",
+    "/playground/answers.js",
+    "/playground/api.js",
+    "/playground/batch.js",
+    "/playground/dom.js",
+    "/playground/errors.js",
+    "/playground/events.js",
+    "/playground/form.js",
+    "/playground/offsets.js",
+    "/playground/posts.js",
+    "/playground/snippets.js",
+)
+"""Paths of `service.api.playground`: the page and what it loads."""
+
 ROUTES: Mapping[str, str] = MappingProxyType(
     {
+        **dict.fromkeys(PLAYGROUND, "GET"),
         "/analyze": "POST",
         "/tasks": "GET",
         "/livez": "GET",

@@ -13,6 +13,8 @@ from collections.abc import Mapping
 from enum import StrEnum
 from types import MappingProxyType
 
+from service.gate.routes import PLAYGROUND
+
 
 class Scope(StrEnum):
     """One thing that a key may be for."""
@@ -27,7 +29,13 @@ OPEN: frozenset[str] = frozenset({"/livez", "/readyz"})
 """Routes that need no key."""
 
 PAGES: frozenset[str] = frozenset(
-    {"/docs", "/static/swagger-ui-bundle.js", "/static/swagger-ui.css", "/openapi.json"}
+    {
+        *PLAYGROUND,
+        "/docs",
+        "/static/swagger-ui-bundle.js",
+        "/static/swagger-ui.css",
+        "/openapi.json",
+    }
 )
 """Pages for people and what they load."""
 
