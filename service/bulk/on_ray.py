@@ -1,0 +1,238 @@
+"""The same run on a Ray cluster: Ray Data's actors answer, one engine each; this process keeps.
+
+A part of the input is one row of a Ray dataset. Actors analyse parts in whatever order, are started
+again where they die, and what they were at is given to another; only this process writes, by the
+part's number, so that nothing is lost and nothing comes twice, and the result does not depend on
+who did what.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, contextmanager
+from importlib import import_module
+from importlib.util import find_spec
+from itertools import islice
+from typing import Any
+
+from imhi.tasks import Question
+from service.bulk.answering import Answer, failed
+from service.bulk.parts import PART_ROWS
+from service.bulk.pipeline import keep
+from service.bulk.records import Outcome
+from service.bulk.run import Prepared, model_facts, policy_facts
+from service.bulk.sources import Row
+from service.bulk.tally import Tally
+from service.errors import EngineError, InvalidRequestError, ServiceError
+
+WINDOW_PARTS = 2048
+"""Parts that are in Ray's hands at a time: what bounds memory for any number of rows."""
+
+OPENS = "service.bulk.answering:in_process"
+"""What an actor answers with; `module:function`, since it is looked up on the actor's machine."""
+
+_CONCURRENCY = 64
+
+Spread = Callable[[Prepared, Sequence[Question], Callable[[Tally], None]], None]
+
+
+class Actor:
+    """One engine; called with one part at a time.
+
+    Args:
+        opens: what opens it, as `module:function`.
+        model: a name that `service.models.resolve_model` takes, on the actor's machine.
+        request: fields of `POST /analyze` but the text.
+    """
+
+    def __init__(self, opens: str, model: str, request: Mapping[str, Any]) -> None:
+        from service.cli.in_process import checked
+
+        module, _, name = opens.partition(":")
+        body = checked({**request, "text": "."})
+        self._loop = asyncio.new_event_loop()
+        threading.Thread(target=self._loop.run_forever, daemon=True).start()
+        self._stack = AsyncExitStack()
+        opened = getattr(import_module(module), name)(model, body, _nobody)
+        self._answer: Answer = self._run(self._stack.enter_async_context(opened))[0]
+
+    def __call__(self, part: dict[str, Any]) -> dict[str, Any]:
+        """Answer on the texts of a part; in place of a text that is none, nothing."""
+        texts = json.loads(part["texts"])
+        return {"number": part["number"], "outcomes": json.dumps(self._run(self._all(texts)))}
+
+    async def _all(self, texts: Sequence[str | None]) -> list[Outcome | None]:
+        room = asyncio.Semaphore(_CONCURRENCY)
+
+        async def one(text: str | None) -> Outcome | None:
+            async with room:
+                return None if text is None else await self._answer(text)
+
+        return await asyncio.gather(*map(one, texts))
+
+    def _run(self, work: Any) -> Any:
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+
+
+def analyse_on_ray(
+    model: str, request: Mapping[str, Any], address: str | None, engines: int | None
+) -> tuple[Spread, tuple[Question, ...], Mapping[str, Any]]:
+    """Make ready to analyse on a cluster.
+
+    Args:
+        model: a name that `service.models.resolve_model` takes.
+        request: fields of `POST /analyze` but the text.
+        address: of a running cluster; None starts one on this machine.
+        engines: how many actors; None takes one a GPU or, without any, one a machine.
+
+    Returns:
+        What does it, the questions that are asked, and what an answer depends on.
+
+    Raises:
+        InvalidRequestError: Ray is not installed, or the request asks what there is not.
+        ModelError: there is no such model.
+    """
+    from service.api.work import plan
+    from service.cli.in_process import checked
+    from service.models import manifest_of
+    from service.settings import load_settings
+
+    if find_spec("ray") is None:
+        raise InvalidRequestError("--ray needs Ray: pip install 'mentalllama[ray]'.")
+    body = checked({**request, "text": "."})
+    questions = plan(body, (model,), load_settings(), "bulk", None, manifest_of(model)).questions
+    facts = model_facts(model) | policy_facts()
+
+    def spread(
+        prepared: Prepared, questions: Sequence[Question], told: Callable[[Tally], None]
+    ) -> None:
+        with _cluster(address):
+            _spread(prepared, questions, told, model, request, engines)
+
+    return spread, questions, facts
+
+
+def _spread(
+    prepared: Prepared,
+    questions: Sequence[Question],
+    told: Callable[[Tally], None],
+    model: str,
+    request: Mapping[str, Any],
+    engines: int | None,
+) -> None:
+    import ray
+    from ray.exceptions import RayError
+
+    records = prepared.records(questions)
+    count, needs = _engines(engines)
+    waiting = _missing(prepared)
+    while window := dict(islice(waiting, WINDOW_PARTS)):
+        items = [
+            {"number": number, "texts": json.dumps([row.text for row in rows])}
+            for number, rows in window.items()
+        ]
+        read: Any = ray.data.from_items(items, override_num_blocks=len(items))
+        data = read.map(
+            Actor,
+            fn_constructor_args=(OPENS, model, dict(request)),
+            compute=ray.data.ActorPoolStrategy(size=min(count, len(items))),
+            max_restarts=-1,
+            max_task_retries=-1,
+            **needs,
+        )
+        try:
+            for done in data.iter_rows():
+                number = int(done["number"])
+                rows = window.pop(number)
+                outcomes = _whole(rows, json.loads(done["outcomes"]))
+                told(keep(prepared.parts, records, number, rows, outcomes))
+        except RayError as error:
+            raise _explained(error) from None
+
+
+def _missing(prepared: Prepared) -> Iterator[tuple[int, list[Row]]]:
+    """Parts that are not kept yet: number and rows."""
+    rows = prepared.survey.all_rows()
+    number = 0
+    while part := list(islice(rows, PART_ROWS)):
+        if not prepared.parts.done(number):
+            yield number, part
+        number += 1
+
+
+def _whole(rows: Sequence[Row], outcomes: Sequence[Outcome | None]) -> list[Outcome]:
+    """The outcomes of all rows of a part, those without a text included."""
+    found = []
+    for row, outcome in zip(rows, outcomes, strict=True):
+        if outcome is None:
+            assert row.error is not None
+            outcome = failed(row.error)
+        found.append(outcome)
+    return found
+
+
+def _engines(said: int | None) -> tuple[int, dict[str, float]]:
+    """How many actors, and what of a machine each takes: a GPU, or all of its processors."""
+    import ray
+
+    cluster: Any = ray
+    resources = cluster.cluster_resources()
+    if gpus := int(resources.get("GPU", 0)):
+        return said or gpus, {"num_gpus": 1}
+    cpus = [int(node["Resources"].get("CPU", 0)) for node in cluster.nodes() if node["Alive"]]
+    machines = [one for one in cpus if one]
+    if not machines:
+        raise InvalidRequestError("The Ray cluster has neither GPUs nor processors to give.")
+    share = -(-(said or 1) // len(machines)) if said else 1
+    return said or len(machines), {"num_cpus": max(1, min(machines) // share)}
+
+
+@contextmanager
+def _cluster(address: str | None) -> Iterator[None]:
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    import logging
+
+    import ray
+
+    try:
+        if not ray.is_initialized():
+            # What a worker prints stays in its machine's files.
+            ray.init(
+                address=address,
+                include_dashboard=None if address else False,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+            )
+    except (ConnectionError, ValueError, RuntimeError) as error:
+        raise InvalidRequestError(
+            f"Ray could not be reached or started ({type(error).__name__}): is --ray-address right?"
+        ) from None
+    context = ray.data.DataContext.get_current()
+    context.enable_progress_bars = False
+    context.print_on_execution_start = False
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def _explained(error: Exception) -> ServiceError:
+    """What went wrong on the cluster; Ray's own message may hold anything."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, ServiceError):
+            return cause
+        cause = getattr(cause, "cause", None) or cause.__cause__
+    return EngineError(
+        f"An engine on the Ray cluster failed ({type(error).__name__}). Its logs are on that "
+        "machine. What is done is kept: the same command goes on from there."
+    )
+
+
+def _nobody(_: str) -> None:
+    """An actor has nobody to tell."""

@@ -1,0 +1,81 @@
+"""The result, made of the parts in their order: there whole, or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from service.bulk.formats import Format
+from service.bulk.parts import unwritable
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+def write_result(path: Path, kind: Format, schema: pa.Schema, tables: Iterator[pa.Table]) -> None:
+    """Write a result.
+
+    Args:
+        path: the file; what stands there is replaced in one step.
+        kind: Parquet, JSON lines or CSV.
+        schema: the records'.
+        tables: the records, in order.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    part = path.with_name(f".{path.name}.part")
+    write = {Format.PARQUET: _parquet, Format.CSV: _csv, Format.JSONL: _jsonl}[kind]
+    try:
+        write(part, schema, tables)
+        with part.open("rb") as file:
+            os.fsync(file.fileno())
+        part.replace(path)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise unwritable(path, error) from error
+
+
+def _parquet(path: Path, schema: pa.Schema, tables: Iterator[pa.Table]) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    with pq.ParquetWriter(path, schema, compression="zstd") as writer:
+        for group in _grouped(tables):
+            writer.write_table(pa.concat_tables(group))
+
+
+def _csv(path: Path, schema: pa.Schema, tables: Iterator[pa.Table]) -> None:
+    import pyarrow.csv as pc
+
+    with pc.CSVWriter(path, schema) as writer:
+        for table in tables:
+            writer.write_table(table)
+
+
+def _jsonl(path: Path, schema: pa.Schema, tables: Iterator[pa.Table]) -> None:
+    import pyarrow as pa
+
+    maps = [field.name for field in schema if pa.types.is_map(field.type)]
+    with path.open("w", encoding="utf-8") as file:
+        for table in tables:
+            for record in table.to_pylist():
+                for name in maps:
+                    if record[name] is not None:
+                        record[name] = dict(record[name])
+                file.write(json.dumps(record, ensure_ascii=False, default=str) + "\n")
+
+
+def _grouped(tables: Iterator[pa.Table], rows: int = 65_536) -> Iterator[list[pa.Table]]:
+    """Parts together as row groups: readers are slow on many small ones."""
+    group: list[pa.Table] = []
+    for table in tables:
+        group.append(table)
+        if sum(one.num_rows for one in group) >= rows:
+            yield group
+            group = []
+    if group:
+        yield group

@@ -1,0 +1,69 @@
+"""The same run on a Ray cluster of two nodes, one of whose actors is killed in the middle."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from tests.service.bulk.conftest import Run
+
+ray = pytest.importorskip("ray")
+ROOT = str(Path(__file__).parents[3])
+
+
+@pytest.fixture
+def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """Two raylets on this machine."""
+    from ray.cluster_utils import Cluster
+
+    monkeypatch.setenv("PYTHONPATH", ROOT)
+    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+    monkeypatch.setenv("BULK_DELAY", "0.2")
+    one = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+    one.add_node(num_cpus=1)
+    yield one
+    ray.shutdown()
+    one.shutdown()
+
+
+def actors() -> list[psutil.Process]:
+    found = []
+    for process in psutil.process_iter(["cmdline"]):
+        if " ".join(process.info["cmdline"] or ()).startswith("ray::") and (
+            "MapWorker" in process.info["cmdline"][0] or "Actor" in process.info["cmdline"][0]
+        ):
+            found.append(process)
+    return found
+
+
+def test_nothing_is_lost_or_there_twice(run: Run, cluster: Any) -> None:
+    rows = 128 * 12 + 5
+    lines = "".join(f"post {n}\n" if n % 40 else "\n" for n in range(rows))
+    Path("posts.txt").write_text(lines)
+    killed: list[int] = []
+
+    def kill_one() -> None:
+        while not list(Path().glob("out.parquet.partial/*.arrow")):
+            time.sleep(0.05)
+        victim = actors()[0]
+        killed.append(victim.pid)
+        os.kill(victim.pid, signal.SIGKILL)
+
+    killer = threading.Thread(target=kill_one, daemon=True)
+    killer.start()
+    given = ("--tasks", "stress,loneliness")
+    on_ray = ("--ray", "--ray-address", cluster.address, "--engines", "2")
+    done = run("posts.txt", "--output", "out.parquet", *given, *on_ray)
+    assert done.exit_code == 6, (done.output, done.exception)
+    assert killed
+    here = run("posts.txt", "--output", "here.parquet", *given)
+    assert here.exit_code == 6, here.output
+    assert Path("out.parquet").read_bytes() == Path("here.parquet").read_bytes()
