@@ -10,6 +10,8 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import Any, Self
 from urllib.parse import urlsplit
 
@@ -42,6 +44,7 @@ _BY_CODE: Mapping[str, type[ServiceError]] = {
 }
 _CONNECT_SECONDS = 10.0
 _LONGEST_MESSAGE = 2_000
+_NOT_THERE = frozenset({502, 503, 504})  # what a proxy says in the place of a service
 
 
 KEY_VARIABLE = "MENTALLLAMA_API_KEY"
@@ -205,16 +208,34 @@ def _body(response: httpx.Response, place: str) -> dict[str, Any]:
             return body
         if isinstance(reported := body.get("error"), dict) and not response.is_success:
             raise _reported(reported, response, place)
+    status, after = response.status_code, _retry_after(response)
+    if status in _NOT_THERE:
+        raise UnreachableError(
+            f"{place} answered with HTTP {status}: the service behind it is not there, or busy.",
+            retry_after=after,
+        )
     raise RefusedError(
-        f"{place} answered with HTTP {response.status_code}, not as this service does: is the URL "
-        "right?"
+        f"{place} answered with HTTP {status}, not as this service does: is the URL right?",
+        retry_after=after,
     )
+
+
+def _retry_after(response: httpx.Response) -> int | None:
+    """Seconds after which to try again, where the response tells: as a number or as a date."""
+    said = response.headers.get("retry-after", "").strip()
+    if said.isascii() and said.isdigit():
+        return int(said[:9])
+    try:
+        then = parsedate_to_datetime(said)
+    except ValueError:
+        return 1 if response.status_code == httpx.codes.TOO_MANY_REQUESTS else None
+    seconds = (then.replace(tzinfo=then.tzinfo or UTC) - datetime.now(UTC)).total_seconds()
+    return max(0, round(seconds))
 
 
 def _reported(reported: dict[str, Any], response: httpx.Response, place: str) -> ServiceError:
     code, message, param = (reported.get(name) for name in ("code", "message", "param"))
-    status, after = response.status_code, response.headers.get("retry-after", "")
-    retry_after = int(after) if after.isascii() and after.isdigit() else None
+    status, retry_after = response.status_code, _retry_after(response)
     if not isinstance(code, str) or not isinstance(message, str):
         return RefusedError(
             f"{place} refused the request with HTTP {status}.", retry_after=retry_after

@@ -3,45 +3,56 @@
 A part of the input is one row of a Ray dataset. Actors analyse parts in whatever order, are started
 again where they die, and what they were at is given to another; only this process writes, by the
 part's number, so that nothing is lost and nothing comes twice, and the result does not depend on
-who did what.
+who did what. Actors are sent the texts and nothing that stands beside them.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import os
+import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, contextmanager
+from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
 from itertools import islice
 from typing import Any
 
 from imhi.tasks import Question
-from service.bulk.answering import Answer, failed
+from service.bulk.answering import Answer, failed, planned
 from service.bulk.parts import PART_ROWS
 from service.bulk.pipeline import keep
 from service.bulk.records import Outcome
-from service.bulk.run import Prepared, model_facts, policy_facts
+from service.bulk.run import Prepared
 from service.bulk.sources import Row
 from service.bulk.tally import Tally
 from service.errors import EngineError, InvalidRequestError, ServiceError
 
-WINDOW_PARTS = 2048
-"""Parts that are in Ray's hands at a time: what bounds memory for any number of rows."""
-
 OPENS = "service.bulk.answering:in_process"
 """What an actor answers with; `module:function`, since it is looked up on the actor's machine."""
 
-_CONCURRENCY = 64
+_PARTS_AT_A_TIME = 2  # of an actor, so that its engine has work while a part comes to its end
 
-Spread = Callable[[Prepared, Sequence[Question], Callable[[Tally], None]], None]
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """A Ray cluster.
+
+    Attributes:
+        address: of a running one; None starts one on this machine.
+        engines: how many actors; None takes one a GPU or, without any, one a machine.
+    """
+
+    address: str | None = None
+    engines: int | None = None
 
 
 class Actor:
-    """One engine; called with one part at a time.
+    """One engine; called with a part at a time, from several threads.
 
     Args:
         opens: what opens it, as `module:function`.
@@ -57,8 +68,8 @@ class Actor:
         self._loop = asyncio.new_event_loop()
         threading.Thread(target=self._loop.run_forever, daemon=True).start()
         self._stack = AsyncExitStack()
-        opened = getattr(import_module(module), name)(model, body, _nobody)
-        self._answer: Answer = self._run(self._stack.enter_async_context(opened))[0]
+        opened = getattr(import_module(module), name)(model, body, planned(model, body), _nobody)
+        self._answer: Answer = self._run(self._stack.enter_async_context(opened))
 
     def __call__(self, part: dict[str, Any]) -> dict[str, Any]:
         """Answer on the texts of a part; in place of a text that is none, nothing."""
@@ -66,11 +77,8 @@ class Actor:
         return {"number": part["number"], "outcomes": json.dumps(self._run(self._all(texts)))}
 
     async def _all(self, texts: Sequence[str | None]) -> list[Outcome | None]:
-        room = asyncio.Semaphore(_CONCURRENCY)
-
         async def one(text: str | None) -> Outcome | None:
-            async with room:
-                return None if text is None else await self._answer(text)
+            return None if text is None else await self._answer(text)
 
         return await asyncio.gather(*map(one, texts))
 
@@ -78,42 +86,44 @@ class Actor:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result()
 
 
-def analyse_on_ray(
-    model: str, request: Mapping[str, Any], address: str | None, engines: int | None
-) -> tuple[Spread, tuple[Question, ...], Mapping[str, Any]]:
-    """Make ready to analyse on a cluster.
+def spread(
+    prepared: Prepared,
+    questions: Sequence[Question],
+    told: Callable[[Tally], None],
+    model: str,
+    request: Mapping[str, Any],
+    cluster: Cluster,
+) -> None:
+    """Analyse every row whose part is not kept yet.
 
     Args:
+        prepared: the run.
+        questions: what is asked.
+        told: told of every part that is kept.
         model: a name that `service.models.resolve_model` takes.
         request: fields of `POST /analyze` but the text.
-        address: of a running cluster; None starts one on this machine.
-        engines: how many actors; None takes one a GPU or, without any, one a machine.
-
-    Returns:
-        What does it, the questions that are asked, and what an answer depends on.
+        cluster: where.
 
     Raises:
-        InvalidRequestError: Ray is not installed, or the request asks what there is not.
-        ModelError: there is no such model.
+        InvalidRequestError: Ray is not installed, or the cluster cannot be reached.
+        EngineError: an engine on the cluster cannot be started or failed.
+        ServiceError: what an engine said; whatever was kept stays.
     """
-    from service.api.work import plan
-    from service.cli.in_process import checked
-    from service.models import manifest_of
-    from service.settings import load_settings
-
     if find_spec("ray") is None:
         raise InvalidRequestError("--ray needs Ray: pip install 'mentalllama[ray]'.")
-    body = checked({**request, "text": "."})
-    questions = plan(body, (model,), load_settings(), "bulk", None, manifest_of(model)).questions
-    facts = model_facts(model) | policy_facts()
+    with _joined(cluster.address):
+        from ray.exceptions import RayError
 
-    def spread(
-        prepared: Prepared, questions: Sequence[Question], told: Callable[[Tally], None]
-    ) -> None:
-        with _cluster(address):
-            _spread(prepared, questions, told, model, request, engines)
+        try:
+            _spread(prepared, questions, told, model, request, cluster.engines)
+        except RayError as error:
+            raise _explained(error) from None
 
-    return spread, questions, facts
+
+def stopped() -> None:
+    """Leave the cluster, so that a thread in `spread` ends."""
+    if (ray := sys.modules.get("ray")) is not None:
+        ray.shutdown()
 
 
 def _spread(
@@ -124,42 +134,56 @@ def _spread(
     request: Mapping[str, Any],
     engines: int | None,
 ) -> None:
+    import pyarrow as pa
     import ray
-    from ray.exceptions import RayError
 
+    cluster: Any = ray
     records = prepared.records(questions)
     count, needs = _engines(engines)
-    waiting = _missing(prepared)
-    while window := dict(islice(waiting, WINDOW_PARTS)):
-        items = [
-            {"number": number, "texts": json.dumps([row.text for row in rows])}
-            for number, rows in window.items()
-        ]
-        read: Any = ray.data.from_items(items, override_num_blocks=len(items))
-        data = read.map(
-            Actor,
-            fn_constructor_args=(OPENS, model, dict(request)),
-            compute=ray.data.ActorPoolStrategy(size=min(count, len(items))),
-            max_restarts=-1,
-            max_task_retries=-1,
-            **needs,
+    missing = prepared.missing
+    # The texts lie in Ray's object store, which goes to disk where it is large: nothing here grows
+    # with the number of rows but one reference a part.
+    blocks = [
+        cluster.put(
+            pa.table({"number": [number], "texts": [json.dumps([row.text for row in rows])]})
         )
-        try:
-            for done in data.iter_rows():
-                number = int(done["number"])
-                rows = window.pop(number)
-                outcomes = _whole(rows, json.loads(done["outcomes"]))
-                told(keep(prepared.parts, records, number, rows, outcomes))
-        except RayError as error:
-            raise _explained(error) from None
+        for number, rows in _parts(prepared, missing)
+    ]
+    data = cluster.data.from_arrow_refs(blocks).map(
+        Actor,
+        fn_constructor_args=(OPENS, model, dict(request)),
+        compute=cluster.data.ActorPoolStrategy(
+            size=min(count, len(blocks)),
+            max_concurrent_calls_per_actor=_PARTS_AT_A_TIME,
+            enable_true_multi_threading=True,
+        ),
+        **needs,
+    )
+    # Read once more, as far as parts have come: those between the first that is missing and the
+    # last that is there.
+    coming, waiting = _parts(prepared, missing), dict[int, list[Row]]()
+    for done in data.iter_rows():
+        number = int(done["number"])
+        while number not in waiting:
+            waiting.update([next(coming)])
+        rows = waiting.pop(number)
+        told(
+            keep(
+                prepared.parts,
+                records,
+                number,
+                rows,
+                _whole(rows, json.loads(done["outcomes"])),
+            )
+        )
 
 
-def _missing(prepared: Prepared) -> Iterator[tuple[int, list[Row]]]:
-    """Parts that are not kept yet: number and rows."""
+def _parts(prepared: Prepared, missing: frozenset[int]) -> Iterator[tuple[int, list[Row]]]:
+    """Parts that are missing: number and rows."""
     rows = prepared.survey.all_rows()
     number = 0
     while part := list(islice(rows, PART_ROWS)):
-        if not prepared.parts.done(number):
+        if number in missing:
             yield number, part
         number += 1
 
@@ -192,17 +216,15 @@ def _engines(said: int | None) -> tuple[int, dict[str, float]]:
 
 
 @contextmanager
-def _cluster(address: str | None) -> Iterator[None]:
+def _joined(address: str | None) -> Iterator[None]:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    import logging
-
     import ray
 
     try:
         if not ray.is_initialized():
             # What a worker prints stays in its machine's files.
             ray.init(
-                address=address,
+                address=address or "local",
                 include_dashboard=None if address else False,
                 log_to_driver=False,
                 logging_level=logging.ERROR,

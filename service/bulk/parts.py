@@ -3,6 +3,7 @@
     RESULT.partial/run.json              what was asked, of which files
     RESULT.partial/part-00000012.arrow   the records of 128 rows, with their counts
     RESULT.partial/input                 standard input, where that is what is analysed
+    RESULT.partial/finished              there when the result and its summary are whole
 
 A part appears under its name when it is whole and on the disk. The result is made of the parts in
 their order, appears in one step too, and then the folder goes. Whatever a process was killed at,
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 PART_ROWS = 128
 """Rows of a part: what a killed run has to do again, at most, of each part that was begun."""
 
-_RUN = "run.json"
+_RUN, _FINISHED = "run.json", "finished"
 _TALLY = b"mentalllama.tally"
 
 
@@ -65,13 +66,15 @@ class Parts:
         except OSError:
             self._lock.close()
             raise OutputError(f"Another process is writing {self._result.name}.") from None
+        if (self.folder / _FINISHED).exists():
+            self.clear()  # a run that was killed when only this was left to do
         return self
 
     def __exit__(self, *_: object) -> None:
         if self._lock is not None:
             self._lock.close()
         # A run that failed before it did anything leaves nothing behind.
-        if self.folder.is_dir() and {one.name for one in self.folder.iterdir()} == {"lock"}:
+        if self.folder.is_dir() and not self.begun:
             self.discard()
 
     def begin(self, run: Mapping[str, Any]) -> bool:
@@ -89,9 +92,11 @@ class Parts:
         path = self.folder / _RUN
         try:
             known = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+        except FileNotFoundError:
             self._write(path, json.dumps(run, indent=2).encode())
             return False
+        except (OSError, ValueError) as error:
+            raise OutputError(f"{path} is damaged: begin anew with --restart.") from error
         if known != json.loads(json.dumps(run)):
             different = sorted(name for name in {*known, *run} if known.get(name) != run.get(name))
             raise OutputError(
@@ -100,6 +105,11 @@ class Parts:
                 "--output, or begin anew with --restart."
             )
         return True
+
+    @property
+    def begun(self) -> bool:
+        """Whether a run was begun here and is not finished."""
+        return (self.folder / _RUN).exists() and not (self.folder / _FINISHED).exists()
 
     def done(self, number: int) -> bool:
         """Whether a part is whole."""
@@ -145,14 +155,18 @@ class Parts:
                 yield pa.ipc.open_file(file).read_all().replace_schema_metadata(None)
 
     def discard(self) -> None:
-        """Remove the folder and all that is in it."""
+        """Remove the folder and all that is in it; what is killed meanwhile is removed later."""
+        (self.folder / _FINISHED).touch()
+        self.clear()
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def clear(self) -> None:
-        """Begin anew: forget every part and what was asked, not the input."""
+        """Begin anew: forget every part and what was asked."""
+        kept = {"lock", _FINISHED}
         for path in self.folder.iterdir():
-            if path.name != "lock":
+            if path.name not in kept:
                 path.unlink()
+        (self.folder / _FINISHED).unlink(missing_ok=True)
 
     def _part(self, number: int) -> Path:
         return self.folder / f"part-{number:08}.arrow"

@@ -86,12 +86,14 @@ async def analyse(
         part = begun[number]
         try:
             part.outcomes[place] = await answer(row.text) if row.text is not None else _failed(row)
+            part.missing -= 1
+            if not part.missing and len(part.rows) == rows_of(number, total):
+                del begun[number]
+                told(
+                    await asyncio.to_thread(keep, parts, records, number, part.rows, part.outcomes)
+                )
         finally:
-            room.release()
-        part.missing -= 1
-        if not part.missing and len(part.rows) == rows_of(number, total):
-            del begun[number]
-            told(await asyncio.to_thread(keep, parts, records, number, part.rows, part.outcomes))
+            room.release()  # when the part is kept: no more wait for the disk than are at work
 
     def first_failure() -> None:
         for task in [task for task in running if task.done()]:

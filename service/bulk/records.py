@@ -56,9 +56,7 @@ class Records:
         import pyarrow as pa
 
         own = [*self._answer_fields(), *self._error_fields()]
-        kept = [
-            pa.field(name, kind) for name, kind in zip(self._names(), self._types(), strict=True)
-        ]
+        kept = [pa.field(*one) for one in zip(self._names(), self._types(), strict=True)]
         return pa.schema([pa.field(ROW, pa.int64()), *kept, *own])
 
     def of(self, number: int, row: Row, outcome: Outcome) -> Iterator[dict[str, Any]]:
@@ -116,7 +114,10 @@ class Records:
     def _types(self) -> list[pa.DataType]:
         import pyarrow as pa
 
-        return ([] if self.text is None else [pa.string()]) + list(self.carried.types)
+        types = [
+            kind if self.nested or _is_flat(kind) else pa.string() for kind in self.carried.types
+        ]
+        return ([] if self.text is None else [pa.string()]) + types
 
     def _answer_fields(self) -> list[pa.Field]:
         import pyarrow as pa
@@ -170,6 +171,22 @@ def _scalars() -> list[tuple[str, pa.DataType]]:
         ("consistency", pa.float64()),
         ("finish_reason", pa.string()),
     ]
+
+
+def _is_flat(kind: pa.DataType) -> bool:
+    """Whether a CSV file can hold values of a type."""
+    import pyarrow as pa
+
+    is_ = pa.types
+    return bool(
+        is_.is_integer(kind)
+        or is_.is_floating(kind)
+        or is_.is_boolean(kind)
+        or is_.is_string(kind)
+        or is_.is_large_string(kind)
+        or is_.is_date(kind)
+        or is_.is_timestamp(kind)
+    )
 
 
 def _plain(value: Any, kind: pa.DataType) -> Any:

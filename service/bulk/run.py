@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from imhi.tasks import WORDING_VERSION, Question
-from service.bulk.errors import OutputError
+from service.bulk.errors import InputError, OutputError
 from service.bulk.formats import STANDARD_INPUT, Format, format_of, spool
 from service.bulk.page import to_page
 from service.bulk.parts import PART_ROWS, Parts, unwritable
 from service.bulk.pipeline import part_count
 from service.bulk.records import Layout, Records
 from service.bulk.sources import Source
-from service.bulk.summary import Session, Summary, page_path, summary_path
+from service.bulk.summary import Session, Summary, page_path, read_summary, summary_path
 from service.bulk.survey import Survey, survey
 from service.bulk.tally import Tally
 from service.bulk.writers import write_result
@@ -69,6 +69,31 @@ class Prepared:
     survey: Survey
     kind: Format
 
+    def asked(self, model: Mapping[str, Any], questions: Sequence[Question]) -> dict[str, Any]:
+        """Everything that the result depends on, as JSON.
+
+        Args:
+            model: everything about who answers that an answer depends on.
+            questions: what is asked.
+        """
+        found = self.survey
+        return {
+            "version": 1,
+            "part_rows": PART_ROWS,
+            "files": [
+                {"name": source.path.name, "format": source.format, "sha256": digest}
+                for source, digest in zip(found.sources, found.digests, strict=True)
+            ],
+            "column": found.column,
+            "layout": self.job.layout,
+            "format": self.kind,
+            "texts": self.job.texts,
+            "request": dict(self.job.request or {}),
+            "questions": [question.id for question in questions],
+            "wording": WORDING_VERSION,
+            "model": dict(model),
+        }
+
     def records(self, questions: Sequence[Question]) -> Records:
         """The form of the result."""
         return Records(
@@ -79,12 +104,38 @@ class Prepared:
             nested=self.kind is not Format.CSV,
         )
 
-    def begin(self, model: Mapping[str, Any], questions: Sequence[Question]) -> Tally:
+    def finished(self, asked: Mapping[str, Any]) -> Summary | None:
+        """The summary of the result, where the same run has already made it.
+
+        Args:
+            asked: as `asked` gives it.
+
+        Raises:
+            OutputError: another file stands in the result's place.
+        """
+        result = self.job.result
+        if self.parts.begun or self.job.restart or not result.exists():
+            return None
+        summary = read_summary(result)
+        if summary is None or (summary.run, summary.sha256) != (_sha256(asked), _digest(result)):
+            raise OutputError(
+                f"{result.name} is there already. Choose another --output, or replace it with "
+                "--restart."
+            )
+        self.parts.discard()
+        return summary
+
+    @property
+    def missing(self) -> frozenset[int]:
+        """Numbers of the parts that are not kept yet."""
+        numbers = range(part_count(self.survey.rows))
+        return frozenset(number for number in numbers if not self.parts.done(number))
+
+    def begin(self, asked: Mapping[str, Any]) -> Tally:
         """Begin, or take up what was begun.
 
         Args:
-            model: everything about who answers that an answer depends on.
-            questions: what is asked.
+            asked: as `asked` gives it.
 
         Returns:
             What was counted over rows that are kept already.
@@ -92,27 +143,9 @@ class Prepared:
         Raises:
             OutputError: something else was begun in the same place.
         """
-        found = self.survey
-        self.parts.begin(
-            {
-                "version": 1,
-                "part_rows": PART_ROWS,
-                "files": [
-                    {"name": source.path.name, "format": source.format, "sha256": digest}
-                    for source, digest in zip(found.sources, found.digests, strict=True)
-                ],
-                "column": found.column,
-                "layout": self.job.layout,
-                "format": self.kind,
-                "texts": self.job.texts,
-                "request": dict(self.job.request or {}),
-                "questions": [question.id for question in questions],
-                "wording": WORDING_VERSION,
-                "model": dict(model),
-            }
-        )
+        self.parts.begin(asked)
         before = Tally()
-        for number in range(part_count(found.rows)):
+        for number in range(part_count(self.survey.rows)):
             if self.parts.done(number):
                 before.merge(self.parts.tally(number))
         return before
@@ -123,16 +156,28 @@ class Prepared:
         with path.open("a", encoding="utf-8") as file:
             file.write(f"{session.model_dump_json()}\n")
 
-    def finish(self, records: Records, model: str, notice: str) -> Summary:
+    def finish(
+        self, asked: Mapping[str, Any], records: Records, model: str, notice: str
+    ) -> Summary:
         """Make the result of the parts, and its summary; then the parts go.
 
+        Args:
+            asked: as `asked` gives it.
+            records: the form of the result.
+            model: the name of who answered.
+            notice: that this is no diagnosis.
+
         Raises:
+            InputError: not every row came, since a file has changed meanwhile.
             OutputError: a file cannot be written.
         """
         job, count = self.job, part_count(self.survey.rows)
         tally = Tally()
         for number in range(count):
+            if not self.parts.done(number):
+                raise InputError("An input file has changed during the run: begin again.")
             tally.merge(self.parts.tally(number))
+        write_result(job.result, self.kind, records.schema(), self.parts.tables(count))
         summary = Summary(
             result=job.result.name,
             files=[source.path.name for source in self.survey.sources],
@@ -141,8 +186,9 @@ class Prepared:
             tally=tally,
             sessions=self._sessions(),
             notice=notice,
+            run=_sha256(asked),
+            sha256=_digest(job.result),
         )
-        write_result(job.result, self.kind, records.schema(), self.parts.tables(count))
         _write(summary_path(job.result), f"{summary.model_dump_json(indent=2)}\n")
         _write(page_path(job.result), to_page(summary))
         self.parts.discard()
@@ -194,18 +240,13 @@ def _checked(job: Job) -> tuple[Format, Parts]:
     if not job.result.parent.is_dir():
         raise OutputError(f"The folder {job.result.parent} does not exist.")
     parts = Parts(job.result)
-    if job.result.exists() and not parts.folder.exists() and not job.restart:
-        raise OutputError(
-            f"{job.result.name} is there already. Choose another --output, or replace it with "
-            "--restart."
-        )
     if any(Path(name).absolute() == job.result.absolute() for name in job.files):
         raise OutputError("The result cannot be one of the inputs: choose another --output.")
     return kind, parts
 
 
 def model_facts(model: str) -> dict[str, Any]:
-    """What tells one model from another, for `Prepared.begin`.
+    """What tells one model from another, for `Prepared.asked`.
 
     Raises:
         ModelError: there is no such model.
@@ -213,10 +254,18 @@ def model_facts(model: str) -> dict[str, Any]:
     from service.analysis.manifest import MANIFEST_FILE
     from service.models import resolve_model
 
-    resolved = resolve_model(model)
-    manifest = Path(resolved.path) / MANIFEST_FILE
-    said = manifest.read_bytes() if manifest.is_file() else b""
-    return {"path": resolved.path, "manifest": hashlib.sha256(said).hexdigest()}
+    directory = Path(resolve_model(model).path)
+    manifest = directory / MANIFEST_FILE
+    return {
+        "path": str(directory),
+        "manifest": _digest(manifest) if manifest.is_file() else None,
+        # Weights take long to read; another model's have other names or sizes.
+        "files": {
+            one.name: one.stat().st_size
+            for one in sorted(directory.glob("*"))
+            if one.suffix in (".safetensors", ".bin", ".json")
+        },
+    }
 
 
 def policy_facts() -> dict[str, Any]:
@@ -253,6 +302,15 @@ def _check_space(result: Path, looked: Survey) -> None:
             f"The result needs some {needed >> 20:,} MiB or more, and {free >> 20:,} MiB are free "
             f"in {result.parent}."
         )
+
+
+def _sha256(asked: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _write(path: Path, text: str) -> None:

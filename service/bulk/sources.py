@@ -10,6 +10,7 @@ import csv
 import io
 import json
 import lzma
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,6 +26,7 @@ TEXT_COLUMN = "text"
 _BATCH_ROWS = 1024
 _DELIMITERS = {Format.CSV: ",", Format.TSV: "\t"}
 csv.field_size_limit(1 << 30)
+_HALVES = re.compile("[\ud800-\udfff]")  # of surrogate pairs; the lower ones stand for bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,21 +200,27 @@ def _text(raw: Any, newline: str | None = "\n") -> io.TextIOWrapper:
 def _row(cells: Mapping[str, Any] | None, column: str) -> Row:
     if cells is None:
         return Row(None, error=MalformedRowError("The row does not have the form of the others."))
-    others = {name: _shown(value) for name, value in cells.items() if name != column}
+    others = {_shown(name): _shown(value) for name, value in cells.items() if name != column}
     text = cells.get(column)
-    if not isinstance(text, str) or any("\ud800" <= one <= "\udfff" for one in text):
+    if not isinstance(text, str) or _HALVES.search(text):
         return Row(None, others, NotTextError("The row has no text in the column, or no UTF-8."))
     return Row(text, others)
 
 
-def _shown(value: object) -> object:
-    if isinstance(value, str) and any("\ud800" <= one <= "\udfff" for one in value):
-        return value.encode("utf-8", "surrogateescape" if _escaped(value) else "replace").decode(
-            "utf-8", "backslashreplace"
-        )
-    return value
+def _shown(value: Any) -> Any:
+    """The value, with every half of a surrogate pair in it replaced by what can be written."""
+    match value:
+        case str() if _HALVES.search(value):
+            errors = "surrogateescape" if _escaped(value) else "replace"
+            return value.encode("utf-8", errors).decode("utf-8", "backslashreplace")
+        case dict():
+            return {_shown(name): _shown(one) for name, one in value.items()}
+        case list():
+            return [_shown(one) for one in value]
+        case _:
+            return value
 
 
 def _escaped(value: str) -> bool:
     """Whether all halves of surrogate pairs in it stand for bytes that were read."""
-    return all("\udc80" <= one <= "\udcff" for one in value if "\ud800" <= one <= "\udfff")
+    return all("\udc80" <= one <= "\udcff" for one in _HALVES.findall(value))

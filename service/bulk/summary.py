@@ -34,6 +34,8 @@ class Summary(BaseModel):
         tally: what was counted.
         sessions: the processes that analysed it and were not killed.
         notice: that this is no diagnosis.
+        run: SHA-256 of everything that was asked, inputs included.
+        sha256: of the result's bytes.
     """
 
     schema_version: int = 1
@@ -44,12 +46,22 @@ class Summary(BaseModel):
     tally: Tally
     sessions: Sequence[Session]
     notice: str
+    run: str
+    sha256: str
 
     @property
     def rows_per_second(self) -> float | None:
         """Over the sessions that are known."""
         seconds = sum(one.seconds for one in self.sessions)
         return sum(one.rows for one in self.sessions) / seconds if seconds else None
+
+
+def read_summary(result: Path) -> Summary | None:
+    """The summary of a result; None where there is none that can be read."""
+    try:
+        return Summary.model_validate_json(summary_path(result).read_bytes())
+    except (OSError, ValueError):
+        return None
 
 
 def summary_path(result: Path) -> Path:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from service.bulk.formats import Format
 from service.bulk.parts import unwritable
@@ -66,7 +67,23 @@ def _jsonl(path: Path, schema: pa.Schema, tables: Iterator[pa.Table]) -> None:
                 for name in maps:
                     if record[name] is not None:
                         record[name] = dict(record[name])
-                file.write(json.dumps(record, ensure_ascii=False, default=str) + "\n")
+                try:
+                    line = json.dumps(record, ensure_ascii=False, default=str, allow_nan=False)
+                except ValueError:  # what is no number has no other form in JSON
+                    line = json.dumps(_without_nan(record), ensure_ascii=False, default=str)
+                file.write(f"{line}\n")
+
+
+def _without_nan(value: Any) -> Any:
+    match value:
+        case float() if not math.isfinite(value):
+            return None
+        case dict():
+            return {name: _without_nan(one) for name, one in value.items()}
+        case list() | tuple():
+            return [_without_nan(one) for one in value]
+        case _:
+            return value
 
 
 def _grouped(tables: Iterator[pa.Table], rows: int = 65_536) -> Iterator[list[pa.Table]]:

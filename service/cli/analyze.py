@@ -15,6 +15,7 @@ import typer
 
 from service.analysis.types import Explain, Scoring, Truncation
 from service.bulk.formats import Format
+from service.bulk.on_ray import Cluster
 from service.bulk.records import Layout
 from service.bulk.run import Job
 from service.cli.bulk import Where, analyse_files
@@ -292,7 +293,10 @@ def analyze(
                 request,
                 restart,
             )
-            where = Where(model or EMBEDDED, url, timeout, concurrency, ray, ray_address, engines)
+            if not ray and (ray_address or engines):
+                raise InvalidRequestError("--ray-address and --engines are for --ray.")
+            cluster = Cluster(ray_address, engines) if ray else None
+            where = Where(model or EMBEDDED, url, timeout, concurrency, cluster)
             analyse_files(job, where)
             return
         request["text"] = _text(_only(texts))

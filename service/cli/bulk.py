@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Mapping
-from contextlib import AsyncExitStack
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any
@@ -13,7 +12,8 @@ from typing import Any
 import typer
 
 from imhi.tasks import QUESTIONS, Question
-from service.bulk.answering import Answer, in_process, over_http
+from service.bulk.answering import PROBE, Answer, in_process, over_http, planned
+from service.bulk.on_ray import Cluster, spread, stopped
 from service.bulk.pipeline import analyse
 from service.bulk.run import Job, Prepared, model_facts, policy_facts, run
 from service.bulk.summary import Session, Summary, page_path
@@ -26,7 +26,6 @@ from service.client import KEY_VARIABLE, AsyncService
 from service.errors import InvalidRequestError
 from service.settings import load_settings
 
-_PROBE = "The bus was on time today."
 _PATIENCE_SECONDS = 600.0
 _HERE, _THERE = 64, 16  # texts at a time
 
@@ -40,18 +39,14 @@ class Where:
         url: a running service, or None.
         timeout: seconds to wait for an answer of the service.
         concurrency: texts at a time; None for what suits.
-        ray: whether Ray's actors load the model.
-        ray_address: of a running cluster; None starts one here.
-        engines: how many actors; None lets Ray's resources decide.
+        cluster: whose actors load the model, or None to load it here.
     """
 
     model: str
     url: str | None
     timeout: float
     concurrency: int | None
-    ray: bool
-    ray_address: str | None
-    engines: int | None
+    cluster: Cluster | None
 
 
 def analyse_files(job: Job, where: Where) -> None:
@@ -63,7 +58,7 @@ def analyse_files(job: Job, where: Where) -> None:
     """
     if find_spec("pyarrow") is None:
         raise InvalidRequestError("Files need pyarrow: pip install 'mentalllama[bulk]'.")
-    checked({**(job.request or {}), "text": _PROBE})  # before anything is read or loaded
+    checked({**(job.request or {}), "text": PROBE})  # before anything is read or loaded
     shown: list[Shown] = []
     try:
         summary = asyncio.run(run(job, _said, lambda prepared: _analysed(prepared, where, shown)))
@@ -86,53 +81,56 @@ def _said(found: Survey) -> None:
 
 
 async def _analysed(prepared: Prepared, where: Where, shown: list[Shown]) -> Summary:
-    job = prepared.job
-    request = dict(job.request or {})
-    if where.ray:
-        from service.bulk.on_ray import analyse_on_ray
+    request = dict(prepared.job.request or {})
+    if where.url:
+        return await _by_service(prepared, where, where.url, request, shown)
+    body = checked({**request, "text": PROBE})
+    # What is asked is known before anything is loaded, which is not done for nothing.
+    questions = planned(where.model, body)
+    facts = await asyncio.to_thread(model_facts, where.model) | policy_facts()
 
-        spread, questions, facts = await asyncio.to_thread(
-            analyse_on_ray, where.model, request, where.ray_address, where.engines
-        )
-        name = where.model
-
-        async def work(told: Shown) -> None:
-            await asyncio.to_thread(spread, prepared, questions, told)
-
-        return await _through(prepared, questions, facts, name, work, shown)
-    async with AsyncExitStack() as stack:
-        answer: Answer
-        if where.url:
-            service = AsyncService(
-                where.url, where.timeout, os.environ.get(KEY_VARIABLE), where.concurrency or _THERE
+    async def on_ray(told: Shown) -> None:
+        assert where.cluster is not None
+        try:
+            await asyncio.to_thread(
+                spread, prepared, questions, told, where.model, request, where.cluster
             )
-            waits = _Waits()
-            answer = await stack.enter_async_context(
-                over_http(service, request, waits, _PATIENCE_SECONDS)
-            )
-            questions, name = await _probed(service, request)
-            facts = {"url": where.url, "name": name}
-        else:
-            facts = model_facts(where.model) | policy_facts()
-            body = checked({**request, "text": _PROBE})
-            answer, questions = await stack.enter_async_context(
-                in_process(where.model, body, notice)
-            )
-            name = where.model
-        concurrency = where.concurrency or (_THERE if where.url else _HERE)
+        finally:
+            stopped()  # or the thread would go on after Ctrl-C
 
-        async def one_by_one(told: Shown) -> None:
-            await analyse(
-                prepared.survey.all_rows(),
-                prepared.survey.rows,
-                answer,
-                prepared.parts,
-                prepared.records(questions),
-                told,
-                concurrency,
-            )
+    async def here(told: Shown) -> None:
+        async with in_process(where.model, body, questions, notice) as answer:
+            await _one_by_one(prepared, questions, answer, where.concurrency or _HERE, told)
 
-        return await _through(prepared, questions, facts, name, one_by_one, shown)
+    work = on_ray if where.cluster else here
+    return await _through(prepared, questions, facts, where.model, work, shown)
+
+
+async def _by_service(
+    prepared: Prepared, where: Where, url: str, request: Mapping[str, Any], shown: list[Shown]
+) -> Summary:
+    concurrency = where.concurrency or _THERE
+    service = AsyncService(url, where.timeout, os.environ.get(KEY_VARIABLE), concurrency)
+    async with over_http(service, request, _Waits(), _PATIENCE_SECONDS) as answer:
+        questions, name = await _probed(service, request)
+
+        async def there(told: Shown) -> None:
+            await _one_by_one(prepared, questions, answer, concurrency, told)
+
+        facts = {"url": url, "name": name}
+        return await _through(prepared, questions, facts, name, there, shown)
+
+
+async def _one_by_one(
+    prepared: Prepared,
+    questions: tuple[Question, ...],
+    answer: Answer,
+    concurrency: int,
+    told: Shown,
+) -> None:
+    rows, total = prepared.survey.all_rows(), prepared.survey.rows
+    records = prepared.records(questions)
+    await analyse(rows, total, answer, prepared.parts, records, told, concurrency)
 
 
 async def _through(
@@ -140,28 +138,34 @@ async def _through(
     questions: tuple[Question, ...],
     facts: Mapping[str, Any],
     name: str,
-    work: Callable[[Shown], Any],
+    work: Callable[[Shown], Awaitable[None]],
     shown: list[Shown],
 ) -> Summary:
-    before = prepared.begin(facts, questions)
+    asked = prepared.asked(facts, questions)
+    if (summary := prepared.finished(asked)) is not None:
+        notice("The same run has made it before; nothing was done.")
+        return summary
+    before = prepared.begin(asked)
     if before.rows:
         notice(f"Going on: {before.rows:,} rows are done already.")
-    told = Shown(prepared.survey.rows, before)
-    shown.append(told)
-    try:
-        with told.shown():
-            await work(told)
-    finally:
-        if told.rows:
-            prepared.interrupted(Session(rows=told.rows, seconds=told.seconds))
-    return prepared.finish(prepared.records(questions), name, load_settings().notice)
+    if before.rows < prepared.survey.rows:
+        told = Shown(prepared.survey.rows, before)
+        shown.append(told)
+        try:
+            with told.shown():
+                await work(told)
+        finally:
+            if told.rows:
+                prepared.interrupted(Session(rows=told.rows, seconds=told.seconds))
+    records, said = prepared.records(questions), load_settings().notice
+    return await asyncio.to_thread(prepared.finish, asked, records, name, said)
 
 
 async def _probed(
     service: AsyncService, request: Mapping[str, Any]
 ) -> tuple[tuple[Question, ...], str]:
     """What the service asks for such a request, and the name of the model that answers."""
-    response = await service.analyze({**request, "explain": "never", "text": _PROBE})
+    response = await service.analyze({**request, "explain": "never", "text": PROBE})
     asked = [answer["question"] for answer in response["results"][0]["answers"]]
     known = [QUESTIONS[name] for name in asked if name in QUESTIONS]
     if len(known) < len(asked):

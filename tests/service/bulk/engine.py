@@ -26,20 +26,16 @@ LONGEST = 5000
 
 @asynccontextmanager
 async def opened(
-    model: str, body: Any, announce: Callable[[str], None]
-) -> AsyncIterator[tuple[Answer, tuple[Question, ...]]]:
+    model: str, body: Any, questions: tuple[Question, ...], announce: Callable[[str], None]
+) -> AsyncIterator[Answer]:
     """In place of `service.bulk.answering.in_process`."""
-    from service.api.work import plan
-    from service.settings import load_settings
-
-    questions = plan(body, (model,), load_settings(), "test", None).questions
     delay = float(os.environ.get("BULK_DELAY", "0"))
 
     async def answer(text: str) -> dict[str, Any]:
         await asyncio.sleep(delay)
         return outcome(text, questions)
 
-    yield answer, questions
+    yield answer
 
 
 def outcome(text: str, questions: tuple[Question, ...]) -> dict[str, Any]:
@@ -84,7 +80,6 @@ def install(patch: pytest.MonkeyPatch) -> None:
 
     patch.setattr(bulk, "in_process", opened)
     patch.setattr(bulk, "model_facts", lambda model: {"path": model})
-    patch.setattr(on_ray, "model_facts", lambda model: {"path": model})
     patch.setattr(
         on_ray, "OPENS", f"{__name__ if __name__ != '__main__' else __spec__.name}:opened"
     )

@@ -35,13 +35,12 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 
 
 def actors() -> list[psutil.Process]:
-    found = []
-    for process in psutil.process_iter(["cmdline"]):
-        if " ".join(process.info["cmdline"] or ()).startswith("ray::") and (
-            "MapWorker" in process.info["cmdline"][0] or "Actor" in process.info["cmdline"][0]
-        ):
-            found.append(process)
-    return found
+    """The processes that analyse."""
+    return [
+        process
+        for process in psutil.process_iter(["cmdline"])
+        if (process.info["cmdline"] or [""])[0].startswith("ray::MapWorker(")
+    ]
 
 
 def test_nothing_is_lost_or_there_twice(run: Run, cluster: Any) -> None:
