@@ -86,7 +86,7 @@ def _without_nan(value: Any) -> Any:
             return value
 
 
-def _grouped(tables: Iterator[pa.Table], rows: int = 65_536) -> Iterator[list[pa.Table]]:
+def _grouped(tables: Iterator[pa.Table], rows: int = 8_192) -> Iterator[list[pa.Table]]:
     """Parts together as row groups: readers are slow on many small ones."""
     group: list[pa.Table] = []
     for table in tables:

@@ -44,7 +44,11 @@ class Service:
             def log_message(self, *_: object) -> None:
                 pass
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        class Server(ThreadingHTTPServer):
+            request_queue_size = 64  # all of a run's connections at once
+
+        self._server = Server(("127.0.0.1", 0), Handler)
+        self._server.handle_error = lambda *_: None  # a caller that goes has nothing to be told
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
 

@@ -5,14 +5,19 @@ from __future__ import annotations
 import csv
 import json
 import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from service.bulk.summary import Summary
 from service.cli.exit_codes import ExitCode
+from service.errors import EngineError
+from tests.service.bulk import engine
 from tests.service.bulk.conftest import Run
 
 WORD = "zqword"
@@ -146,7 +151,83 @@ def test_a_result_is_not_written_over(run: Run) -> None:
     given = ("posts.jsonl", "--output", "out.csv", "--tasks", "stress")
     assert run(*given).exit_code == 0
     before = Path("out.csv").read_bytes()
-    again = run(*given)
-    assert (again.exit_code, "--restart" in again.stderr) == (ExitCode.USAGE, True)
+    again = run(*given)  # as a scheduler does that starts it once more
+    assert (again.exit_code, "made it before" in again.stderr) == (0, True)
+    other = run(*given, "--layout", "wide")
+    assert (other.exit_code, "--restart" in other.stderr) == (ExitCode.USAGE, True)
     assert run(*given, "--restart").exit_code == 0
     assert Path("out.csv").read_bytes() == before
+    with Path("out.csv").open("a") as file:
+        file.write("somebody's\n")
+    assert run(*given).exit_code == ExitCode.USAGE
+    assert "somebody's" in Path("out.csv").read_text()
+    assert not Path("out.csv.partial").exists()
+
+
+def test_columns_of_any_type_come_along(run: Run) -> None:
+    table = pa.table(
+        {
+            "text": ["a", "b"],
+            "tags": [["x", "y"], None],
+            "of": [{"n": 1}, {"n": 2}],
+            "share": [float("nan"), 0.5],
+            "kind": pa.array(["u", "v"]).dictionary_encode(),
+            "bytes": [b"\xff", b"z"],
+            "day": pa.array([0, 1], pa.date32()),
+            "price": pa.array([None, 1], pa.decimal128(5, 2)),
+            "at": pa.array([1, 2], pa.time64("us")),
+        }
+    )
+    pq.write_table(table, "posts.parquet")
+    for kind in ("csv", "jsonl", "parquet"):
+        given = ("posts.parquet", "--output", f"out.{kind}", "--tasks", "stress")
+        done = run(*given, "--layout", "wide")
+        assert done.exit_code == 0, (kind, done.output)
+        first, second = read(f"out.{kind}")
+        tags = json.loads(first["tags"]) if kind == "csv" else first["tags"]
+        assert tags == ["x", "y"]
+        assert (first["kind"], second["kind"]) == ("u", "v")
+        assert float(second["share"]) == 0.5
+    assert "NaN" not in Path("out.jsonl").read_text()
+
+
+def test_names_and_values_that_are_no_unicode(run: Run) -> None:
+    Path("odd.jsonl").write_text('{"text": "a", "\\ud800": 1, "of": {"x": ["\\udfff"]}}\n')
+    for kind in ("csv", "jsonl", "parquet"):
+        done = run("odd.jsonl", "--output", f"out.{kind}", "--tasks", "stress")
+        assert done.exit_code == 0, done.output
+
+
+def test_a_text_on_which_the_engine_fails_is_a_row(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from service.bulk import answering
+
+    asked: list[str] = []
+
+    def opened(*given: Any) -> Any:
+        @asynccontextmanager
+        async def fails() -> AsyncIterator[Any]:
+            async with engine.opened(*given) as answer:
+
+                async def one(text: str) -> Any:
+                    asked.append(text)
+                    if text == POSTS[7]:
+                        raise EngineError("The engine failed.")
+                    return await answer(text)
+
+                yield answering.blaming(one)
+
+        return fails()
+
+    from service.cli import bulk
+
+    monkeypatch.setattr(bulk, "in_process", opened)
+    done = run("posts.jsonl", "--output", "out.jsonl", "--tasks", "stress")
+    assert done.exit_code == ExitCode.ROWS_FAILED
+    assert [row["row"] for row in read("out.jsonl") if row["error"] == "engine_error"] == [7]
+    assert (asked.count(POSTS[7]), asked.count(answering.PROBE)) == (3, 1)
+    monkeypatch.setattr(answering, "PROBE", POSTS[7])  # now it answers nothing
+    done = run("posts.jsonl", "--output", "other.jsonl", "--tasks", "stress")
+    assert done.exit_code == ExitCode.FAILURE
+    assert not Path("other.jsonl").exists()
