@@ -12,7 +12,6 @@ import asyncio
 import json
 import logging
 import os
-import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, contextmanager
@@ -120,12 +119,6 @@ def spread(
             raise _explained(error) from None
 
 
-def stopped() -> None:
-    """Leave the cluster, so that a thread in `spread` ends."""
-    if (ray := sys.modules.get("ray")) is not None:
-        ray.shutdown()
-
-
 def _spread(
     prepared: Prepared,
     questions: Sequence[Question],
@@ -218,6 +211,7 @@ def _engines(said: int | None) -> tuple[int, dict[str, float]]:
 @contextmanager
 def _joined(address: str | None) -> Iterator[None]:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # else it writes between our lines
     import ray
 
     try:

@@ -15,7 +15,7 @@ class Session(BaseModel):
 
     Attributes:
         rows: how many it analysed.
-        seconds: how long that took, loading left out.
+        seconds: how long that took, loading left out but on Ray, whose actors load by themselves.
     """
 
     rows: int

@@ -231,8 +231,8 @@ def analyze(
         str | None,
         typer.Option(
             metavar="ADDRESS",
-            help="Of a running cluster, as ray://host:10001 or auto; otherwise one is started on "
-            "this machine.",
+            help="Of a running cluster, as host:6379, or auto on one of its machines; otherwise "
+            "one is started on this machine.",
             show_default=False,
             rich_help_panel=_FILES,
         ),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -13,7 +14,7 @@ import typer
 
 from imhi.tasks import QUESTIONS, Question
 from service.bulk.answering import PROBE, Answer, in_process, over_http, planned
-from service.bulk.on_ray import Cluster, spread, stopped
+from service.bulk.on_ray import Cluster, spread
 from service.bulk.pipeline import analyse
 from service.bulk.run import Job, Prepared, model_facts, policy_facts, run
 from service.bulk.summary import Session, Summary, page_path
@@ -91,15 +92,16 @@ async def _analysed(prepared: Prepared, where: Where, shown: list[Shown]) -> Sum
 
     async def on_ray(told: Shown) -> None:
         assert where.cluster is not None
+        # In this thread, where Ctrl-C ends it at once: Ray's own waiting cannot be cancelled.
+        heard = signal.signal(signal.SIGINT, signal.default_int_handler)
         try:
-            await asyncio.to_thread(
-                spread, prepared, questions, told, where.model, request, where.cluster
-            )
+            spread(prepared, questions, told, where.model, request, where.cluster)
         finally:
-            stopped()  # or the thread would go on after Ctrl-C
+            signal.signal(signal.SIGINT, heard)
 
     async def here(told: Shown) -> None:
         async with in_process(where.model, body, questions, notice) as answer:
+            told.loaded()
             await _one_by_one(prepared, questions, answer, where.concurrency or _HERE, told)
 
     work = on_ray if where.cluster else here

@@ -74,6 +74,10 @@ class Shown:
                 f"{left / 60:,.0f} minutes left. {said['counts']}"
             )
 
+    def loaded(self) -> None:
+        """Count the time from now on: loading is over."""
+        self._since = time.monotonic()
+
     @property
     def rows(self) -> int:
         """Rows that were analysed since the beginning of this process."""

@@ -12,10 +12,12 @@ from typing import Any
 
 import psutil
 import pytest
+import ray
 
+from service.bulk import on_ray
+from service.cli.exit_codes import ExitCode
 from tests.service.bulk.conftest import Run
 
-ray = pytest.importorskip("ray")
 ROOT = str(Path(__file__).parents[3])
 
 
@@ -43,8 +45,22 @@ def actors() -> list[psutil.Process]:
     ]
 
 
+def test_without_ray_it_is_said(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("posts.txt").write_text("a post\n")
+    monkeypatch.setattr(on_ray, "find_spec", lambda _: None)
+    done = run("posts.txt", "--output", "out.csv", "--tasks", "stress", "--ray")
+    assert done.exit_code == ExitCode.USAGE
+    assert "pip install 'mentalllama[ray]'" in done.stderr
+
+
+def test_options_of_ray_without_ray(run: Run) -> None:
+    done = run("posts.txt", "--output", "out.csv", "--engines", "2")
+    assert done.exit_code == ExitCode.USAGE
+    assert "are for --ray" in done.stderr
+
+
 def test_nothing_is_lost_or_there_twice(run: Run, cluster: Any) -> None:
-    rows = 128 * 12 + 5
+    rows = 128 * 8 + 5
     lines = "".join(f"post {n}\n" if n % 40 else "\n" for n in range(rows))
     Path("posts.txt").write_text(lines)
     killed: list[int] = []
@@ -61,8 +77,8 @@ def test_nothing_is_lost_or_there_twice(run: Run, cluster: Any) -> None:
     given = ("--tasks", "stress,loneliness")
     on_ray = ("--ray", "--ray-address", cluster.address, "--engines", "2")
     done = run("posts.txt", "--output", "out.parquet", *given, *on_ray)
-    assert done.exit_code == 6, (done.output, done.exception)
+    assert done.exit_code == ExitCode.ROWS_FAILED, (done.output, done.exception)
     assert killed
     here = run("posts.txt", "--output", "here.parquet", *given)
-    assert here.exit_code == 6, here.output
+    assert here.exit_code == ExitCode.ROWS_FAILED, here.output
     assert Path("out.parquet").read_bytes() == Path("here.parquet").read_bytes()
