@@ -108,6 +108,11 @@ class AsyncService:
             trust_env=not local,
         )
 
+    @property
+    def place(self) -> str:
+        """The service's scheme, host and port: what may be shown of the URL."""
+        return self._place
+
     async def __aenter__(self) -> Self:
         await self._web.__aenter__()
         return self

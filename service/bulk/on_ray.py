@@ -12,6 +12,7 @@ import asyncio
 import json
 import logging
 import os
+import pickle
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, contextmanager
@@ -67,17 +68,32 @@ class Actor:
         self._loop = asyncio.new_event_loop()
         threading.Thread(target=self._loop.run_forever, daemon=True).start()
         self._stack = AsyncExitStack()
-        opened = getattr(import_module(module), name)(model, body, planned(model, body), _nobody)
-        self._answer: Answer = self._run(self._stack.enter_async_context(opened))
+        self._answer: Answer | None = None
+        self._failure = b""
+        try:
+            opens = getattr(import_module(module), name)
+            opened = opens(model, body, planned(model, body), _nobody)
+            self._answer = self._run(self._stack.enter_async_context(opened))
+        except Exception as error:  # noqa: BLE001 - it is said where a person sees it
+            self._failure = _carried(error)
 
     def __call__(self, part: dict[str, Any]) -> dict[str, Any]:
-        """Answer on the texts of a part; in place of a text that is none, nothing."""
-        texts = json.loads(part["texts"])
-        return {"number": part["number"], "outcomes": json.dumps(self._run(self._all(texts)))}
+        """Answer on the texts of a part; in place of a text that is none, nothing.
 
-    async def _all(self, texts: Sequence[str | None]) -> list[Outcome | None]:
+        What fails is no exception, of which Ray would write a traceback, but a `failure`.
+        """
+        outcomes: list[Outcome | None] = []
+        failure = self._failure
+        if self._answer is not None:
+            try:
+                outcomes = self._run(self._all(self._answer, json.loads(part["texts"])))
+            except Exception as error:  # noqa: BLE001 - as above
+                failure = _carried(error)
+        return {"number": part["number"], "outcomes": json.dumps(outcomes), "failure": failure}
+
+    async def _all(self, answer: Answer, texts: Sequence[str | None]) -> list[Outcome | None]:
         async def one(text: str | None) -> Outcome | None:
-            return None if text is None else await self._answer(text)
+            return None if text is None else await answer(text)
 
         return await asyncio.gather(*map(one, texts))
 
@@ -116,7 +132,7 @@ def spread(
         try:
             _spread(prepared, questions, told, model, request, cluster.engines)
         except RayError as error:
-            raise _explained(error) from None
+            raise _failed(error) from None
 
 
 def _spread(
@@ -156,6 +172,8 @@ def _spread(
     # last that is there.
     coming, waiting = _parts(prepared, missing), dict[int, list[Row]]()
     for done in data.iter_rows():
+        if done["failure"]:
+            raise pickle.loads(done["failure"])
         number = int(done["number"])
         while number not in waiting:
             waiting.update([next(coming)])
@@ -221,7 +239,7 @@ def _joined(address: str | None) -> Iterator[None]:
                 address=address or "local",
                 include_dashboard=None if address else False,
                 log_to_driver=False,
-                logging_level=logging.ERROR,
+                logging_level=logging.CRITICAL,
             )
     except (ConnectionError, ValueError, RuntimeError) as error:
         raise InvalidRequestError(
@@ -230,20 +248,19 @@ def _joined(address: str | None) -> Iterator[None]:
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     context.print_on_execution_start = False
-    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    logging.getLogger("ray.data").setLevel(logging.CRITICAL)
     try:
         yield
     finally:
         ray.shutdown()
 
 
-def _explained(error: Exception) -> ServiceError:
-    """What went wrong on the cluster; Ray's own message may hold anything."""
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, ServiceError):
-            return cause
-        cause = getattr(cause, "cause", None) or cause.__cause__
+def _carried(error: Exception) -> bytes:
+    """What went wrong in an actor; the message of what nobody foresaw may hold a post."""
+    return pickle.dumps(error if isinstance(error, ServiceError) else _failed(error))
+
+
+def _failed(error: Exception) -> EngineError:
     return EngineError(
         f"An engine on the Ray cluster failed ({type(error).__name__}). Its logs are on that "
         "machine. What is done is kept: the same command goes on from there."

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import fcntl
 import json
-import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -22,6 +21,7 @@ from typing import IO, TYPE_CHECKING, Any, Self
 
 from service.bulk.errors import OutputError
 from service.bulk.tally import Tally
+from service.bulk.whole import unwritable, whole
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -93,7 +93,8 @@ class Parts:
         try:
             known = json.loads(path.read_text(encoding="utf-8"))
         except FileNotFoundError:
-            self._write(path, json.dumps(run, indent=2).encode())
+            with whole(path) as part:
+                part.write_text(json.dumps(run, indent=2), encoding="utf-8")
             return False
         except (OSError, ValueError) as error:
             raise OutputError(f"{path} is damaged: begin anew with --restart.") from error
@@ -136,7 +137,8 @@ class Parts:
         sink = pa.BufferOutputStream()
         with pa.ipc.new_file(sink, table.schema) as writer:
             writer.write_table(table)
-        self._write(self._part(number), sink.getvalue())
+        with whole(self._part(number)) as part:
+            part.write_bytes(sink.getvalue())
 
     def tally(self, number: int) -> Tally:
         """What was counted over a whole part's rows."""
@@ -170,19 +172,3 @@ class Parts:
 
     def _part(self, number: int) -> Path:
         return self.folder / f"part-{number:08}.arrow"
-
-    def _write(self, path: Path, content: Any) -> None:
-        part = path.with_name(f"{path.name}.part")
-        try:
-            with part.open("wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            part.replace(path)
-        except OSError as error:
-            raise unwritable(path, error) from error
-
-
-def unwritable(path: Path, error: OSError) -> OutputError:
-    """The error for a file that cannot be written."""
-    return OutputError(f"{path} cannot be written: {error.strerror or 'it is not possible'}.")

@@ -14,13 +14,14 @@ from imhi.tasks import WORDING_VERSION, Question
 from service.bulk.errors import InputError, OutputError
 from service.bulk.formats import STANDARD_INPUT, Format, format_of, spool
 from service.bulk.page import to_page
-from service.bulk.parts import PART_ROWS, Parts, unwritable
+from service.bulk.parts import PART_ROWS, Parts
 from service.bulk.pipeline import part_count
 from service.bulk.records import Layout, Records
 from service.bulk.sources import Source
 from service.bulk.summary import Session, Summary, page_path, read_summary, summary_path
 from service.bulk.survey import Survey, survey
 from service.bulk.tally import Tally
+from service.bulk.whole import whole
 from service.bulk.writers import write_result
 
 _SESSIONS = "sessions.jsonl"
@@ -189,8 +190,10 @@ class Prepared:
             run=_sha256(asked),
             sha256=_digest(job.result),
         )
-        _write(summary_path(job.result), f"{summary.model_dump_json(indent=2)}\n")
-        _write(page_path(job.result), to_page(summary))
+        with whole(summary_path(job.result)) as part:
+            part.write_text(f"{summary.model_dump_json(indent=2)}\n", encoding="utf-8")
+        with whole(page_path(job.result)) as part:
+            part.write_text(to_page(summary), encoding="utf-8")
         self.parts.discard()
         return summary
 
@@ -311,12 +314,3 @@ def _sha256(asked: Mapping[str, Any]) -> str:
 def _digest(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _write(path: Path, text: str) -> None:
-    part = path.with_name(f".{path.name}.part")
-    try:
-        part.write_text(text, encoding="utf-8")
-        part.replace(path)
-    except OSError as error:
-        raise unwritable(path, error) from error

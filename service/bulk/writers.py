@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from service.bulk.formats import Format
-from service.bulk.parts import unwritable
+from service.bulk.whole import whole
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -28,16 +27,9 @@ def write_result(path: Path, kind: Format, schema: pa.Schema, tables: Iterator[p
     Raises:
         OutputError: it cannot be written.
     """
-    part = path.with_name(f".{path.name}.part")
     write = {Format.PARQUET: _parquet, Format.CSV: _csv, Format.JSONL: _jsonl}[kind]
-    try:
+    with whole(path) as part:
         write(part, schema, tables)
-        with part.open("rb") as file:
-            os.fsync(file.fileno())
-        part.replace(path)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise unwritable(path, error) from error
 
 
 def _parquet(path: Path, schema: pa.Schema, tables: Iterator[pa.Table]) -> None:

@@ -119,7 +119,7 @@ async def _by_service(
         async def there(told: Shown) -> None:
             await _one_by_one(prepared, questions, answer, concurrency, told)
 
-        facts = {"url": url, "name": name}
+        facts = {"service": service.place, "name": name}
         return await _through(prepared, questions, facts, name, there, shown)
 
 

@@ -19,7 +19,7 @@ import pytest
 from imhi.tasks import Question
 from service.bulk import on_ray
 from service.bulk.answering import Answer, failed
-from service.errors import EmptyTextError, TextTooLongError
+from service.errors import EmptyTextError, ModelError, TextTooLongError
 
 LONGEST = 5000
 
@@ -30,6 +30,9 @@ async def opened(
 ) -> AsyncIterator[Answer]:
     """In place of `service.bulk.answering.in_process`."""
     delay = float(os.environ.get("BULK_DELAY", "0"))
+
+    if os.environ.get("BULK_FAILS"):
+        raise ModelError("The model cannot be loaded.")
 
     async def answer(text: str) -> dict[str, Any]:
         await asyncio.sleep(delay)
