@@ -71,8 +71,8 @@ class Actor:
         self._answer: Answer | None = None
         self._failure = b""
         try:
-            opens = getattr(import_module(module), name)
-            opened = opens(model, body, planned(model, body), _nobody)
+            open_one = getattr(import_module(module), name)
+            opened = open_one(model, body, planned(model, body), _nobody)
             self._answer = self._run(self._stack.enter_async_context(opened))
         except Exception as error:  # noqa: BLE001 - it is said where a person sees it
             self._failure = _carried(error)

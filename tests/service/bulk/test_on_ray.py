@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import signal
+import json
+import pickle
 import threading
 import time
 from collections.abc import Iterator
@@ -16,6 +16,8 @@ import ray
 
 from service.bulk import on_ray
 from service.cli.exit_codes import ExitCode
+from service.errors import EngineError, ModelError
+from tests.service.bulk import engine
 from tests.service.bulk.conftest import Run
 
 ROOT = str(Path(__file__).parents[3])
@@ -28,7 +30,7 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 
     monkeypatch.setenv("PYTHONPATH", ROOT)
     monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
-    monkeypatch.setenv("BULK_DELAY", "0.2")
+    monkeypatch.setenv("BULK_DELAY", "1")
     one = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
     one.add_node(num_cpus=1)
     yield one
@@ -53,14 +55,32 @@ def test_without_ray_it_is_said(run: Run, monkeypatch: pytest.MonkeyPatch) -> No
     assert "pip install 'mentalllama[ray]'" in done.stderr
 
 
+def test_an_actor_raises_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of what is raised in an actor Ray writes a traceback."""
+    part = {"number": 3, "texts": json.dumps(["a post", None])}
+    opens, request = f"{engine.__name__}:opened", {"tasks": ["stress"]}
+    done = on_ray.Actor(opens, "embedded", request)(part)
+    first, second = json.loads(done["outcomes"])
+    assert (done["number"], done["failure"], second) == (3, b"", None)
+    assert first["answers"][0]["question"] == "stress"
+    monkeypatch.setenv("BULK_FAILS", "1")
+    failed = on_ray.Actor(opens, "embedded", request)(part)
+    assert isinstance(error := pickle.loads(failed["failure"]), ModelError)
+    assert error.message == "The model cannot be loaded."
+    (odd,) = [on_ray.Actor("nowhere:opened", "embedded", request)(part)["failure"]]
+    assert isinstance(pickle.loads(odd), EngineError)
+    assert "ModuleNotFoundError" in pickle.loads(odd).message
+
+
 def test_options_of_ray_without_ray(run: Run) -> None:
     done = run("posts.txt", "--output", "out.csv", "--engines", "2")
     assert done.exit_code == ExitCode.USAGE
     assert "are for --ray" in done.stderr
 
 
+@pytest.mark.slow
 def test_nothing_is_lost_or_there_twice(run: Run, cluster: Any) -> None:
-    rows = 128 * 8 + 5
+    rows = 128 * 11 + 5  # three turns of two actors, which take two parts at a time
     lines = "".join(f"post {n}\n" if n % 40 else "\n" for n in range(rows))
     Path("posts.txt").write_text(lines)
     killed: list[int] = []
@@ -68,9 +88,8 @@ def test_nothing_is_lost_or_there_twice(run: Run, cluster: Any) -> None:
     def kill_one() -> None:
         while not list(Path().glob("out.parquet.partial/*.arrow")):
             time.sleep(0.05)
-        victim = actors()[0]
-        killed.append(victim.pid)
-        os.kill(victim.pid, signal.SIGKILL)
+        actors()[0].kill()
+        killed.append(len(list(Path().glob("out.parquet.partial/*.arrow"))))
 
     killer = threading.Thread(target=kill_one, daemon=True)
     killer.start()
@@ -79,6 +98,7 @@ def test_nothing_is_lost_or_there_twice(run: Run, cluster: Any) -> None:
     done = run("posts.txt", "--output", "out.parquet", *given, *on_ray)
     assert done.exit_code == ExitCode.ROWS_FAILED, (done.output, done.exception)
     assert killed
+    assert killed[0] < 10  # of twelve: there was work left to do
     here = run("posts.txt", "--output", "here.parquet", *given)
     assert here.exit_code == ExitCode.ROWS_FAILED, here.output
     assert Path("out.parquet").read_bytes() == Path("here.parquet").read_bytes()
