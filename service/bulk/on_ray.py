@@ -175,6 +175,8 @@ def _spread(
         if done["failure"]:
             raise pickle.loads(done["failure"])
         number = int(done["number"])
+        if prepared.parts.done(number):  # what is done again after a death may come again
+            continue
         while number not in waiting:
             waiting.update([next(coming)])
         rows = waiting.pop(number)
