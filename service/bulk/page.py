@@ -22,9 +22,10 @@ caption { text-align: left; color: var(--muted); }
 th, td { text-align: left; padding: .2rem .75rem .2rem 0; border-bottom: 1px solid var(--line);
   font-weight: normal; vertical-align: middle; }
 td.number { text-align: right; white-space: nowrap; }
-td.bar { width: 55%; } svg { display: block; width: 100%; height: .9rem; }
+td.bar { width: 55%; } .pair th { white-space: nowrap; }
+svg { display: block; width: 100%; height: .9rem; }
 rect { fill: var(--bar); } tr.doubt rect { fill: var(--doubt); }
-.pair { display: grid; gap: 1.5rem 2.5rem;
+.pair { display: grid; gap: 1.5rem 2.5rem; align-items: start;
   grid-template-columns: repeat(auto-fit, minmax(18rem, 1fr)); }
 """
 _HEAD = (
