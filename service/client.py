@@ -8,8 +8,11 @@ that a caller handles them as if the analysis had run here.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any, Self
 from urllib.parse import urlsplit
 
 import httpx
@@ -41,6 +44,7 @@ _BY_CODE: Mapping[str, type[ServiceError]] = {
 }
 _CONNECT_SECONDS = 10.0
 _LONGEST_MESSAGE = 2_000
+_NOT_THERE = frozenset({502, 503, 504})  # what a proxy says in the place of a service
 
 
 KEY_VARIABLE = "MENTALLLAMA_API_KEY"
@@ -69,15 +73,73 @@ def analyze_over_http(
         ServiceError: the error that the service reported, in its own class.
     """
     endpoint, place, local = _endpoint(url)
-    try:
+    with _explained(place, timeout):
         response = httpx.post(
             endpoint,
             content=_encoded(request),
-            headers={"Content-Type": "application/json"} | _authorization(key),
+            headers=_headers(key),
             timeout=httpx.Timeout(timeout, connect=_CONNECT_SECONDS),
             # What stays on this machine is never sent to a proxy that the environment names.
             trust_env=not local,
         )
+    return _body(response, place)
+
+
+class AsyncService:
+    """A running service, asked many things at once; used as an asynchronous context.
+
+    Args:
+        url: as `analyze_over_http`.
+        timeout: seconds to wait for an answer once connected.
+        key: the API key, where the service asks for one.
+        connections: most requests at a time.
+
+    Raises:
+        InvalidRequestError: the URL or the key is none.
+    """
+
+    def __init__(self, url: str, timeout: float, key: str | None, connections: int) -> None:
+        self._endpoint, self._place, local = _endpoint(url)
+        self._timeout = timeout
+        self._web = httpx.AsyncClient(
+            headers=_headers(key),
+            timeout=httpx.Timeout(timeout, connect=_CONNECT_SECONDS),
+            limits=httpx.Limits(max_connections=connections, keepalive_expiry=2),
+            trust_env=not local,
+        )
+
+    @property
+    def place(self) -> str:
+        """The service's scheme, host and port: what may be shown of the URL."""
+        return self._place
+
+    async def __aenter__(self) -> Self:
+        await self._web.__aenter__()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._web.aclose()
+
+    async def analyze(
+        self, request: Mapping[str, Any], headers: Mapping[str, str] | None = None
+    ) -> dict[str, Any]:
+        """Send one request to `POST /analyze`.
+
+        Raises:
+            As `analyze_over_http`.
+        """
+        with _explained(self._place, self._timeout):
+            response = await self._web.post(
+                self._endpoint, content=_encoded(request), headers=dict(headers or {})
+            )
+        return _body(response, self._place)
+
+
+@contextmanager
+def _explained(place: str, timeout: float) -> Iterator[None]:
+    """Turn a failed connection into an error that says what to do."""
+    try:
+        yield
     except httpx.InvalidURL:
         raise _bad_url() from None
     except httpx.ConnectTimeout as error:
@@ -96,7 +158,10 @@ def analyze_over_http(
         raise UnreachableError(
             f"The connection to {place} broke off ({type(error).__name__}): try again."
         ) from error
-    return _body(response, place)
+
+
+def _headers(key: str | None) -> dict[str, str]:
+    return {"Content-Type": "application/json"} | _authorization(key)
 
 
 def _authorization(key: str | None) -> dict[str, str]:
@@ -147,19 +212,42 @@ def _body(response: httpx.Response, place: str) -> dict[str, Any]:
         if response.is_success and isinstance(body.get("results"), list):
             return body
         if isinstance(reported := body.get("error"), dict) and not response.is_success:
-            raise _reported(reported, response.status_code, place)
+            raise _reported(reported, response, place)
+    status, after = response.status_code, _retry_after(response)
+    if status in _NOT_THERE:
+        raise UnreachableError(
+            f"{place} answered with HTTP {status}: the service behind it is not there, or busy.",
+            retry_after=after,
+        )
     raise RefusedError(
-        f"{place} answered with HTTP {response.status_code}, not as this service does: is the URL "
-        "right?"
+        f"{place} answered with HTTP {status}, not as this service does: is the URL right?",
+        retry_after=after,
     )
 
 
-def _reported(reported: dict[str, Any], status: int, place: str) -> ServiceError:
+def _retry_after(response: httpx.Response) -> int | None:
+    """Seconds after which to try again, where the response tells: as a number or as a date."""
+    said = response.headers.get("retry-after", "").strip()
+    if said.isascii() and said.isdigit():
+        return int(said[:9])
+    try:
+        then = parsedate_to_datetime(said)
+    except ValueError:
+        return 1 if response.status_code == httpx.codes.TOO_MANY_REQUESTS else None
+    seconds = (then.replace(tzinfo=then.tzinfo or UTC) - datetime.now(UTC)).total_seconds()
+    return max(0, round(seconds))
+
+
+def _reported(reported: dict[str, Any], response: httpx.Response, place: str) -> ServiceError:
     code, message, param = (reported.get(name) for name in ("code", "message", "param"))
+    status, retry_after = response.status_code, _retry_after(response)
     if not isinstance(code, str) or not isinstance(message, str):
-        return RefusedError(f"{place} refused the request with HTTP {status}.")
+        return RefusedError(
+            f"{place} refused the request with HTTP {status}.", retry_after=retry_after
+        )
     kind = _BY_CODE.get(code)
     message = message[:_LONGEST_MESSAGE]
     if kind is None:
-        return RefusedError(f"{place} refused the request with HTTP {status}: {message}")
-    return kind(message, param=param if isinstance(param, str) else None)
+        message = f"{place} refused the request with HTTP {status}: {message}"
+        return RefusedError(message, retry_after=retry_after)
+    return kind(message, param=param if isinstance(param, str) else None, retry_after=retry_after)

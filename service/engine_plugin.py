@@ -17,11 +17,13 @@ def register() -> None:
         interruptions,
         logs,
         mixed_logprobs,
+        orphans,
         short_blocks,
     )
 
     logs.keep_grammars_out()
     interruptions.register()
+    orphans.register()
     float_head.register()
     fused_layers.register()
     head_rows.register()

@@ -1,18 +1,24 @@
-"""`mentalllama analyze`: one text, analysed in this process or by a running service.
+"""`mentalllama analyze`: one text or files of them, in this process, by a service, or on Ray.
 
 The options become the request that `POST /analyze` takes; the answer is that route's response,
-wherever it was made.
+wherever it was made. With `--output` the arguments are files.
 """
 
 from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from service.analysis.types import Explain, Scoring, Truncation
+from service.bulk.formats import Format
+from service.bulk.on_ray import Cluster
+from service.bulk.records import Layout
+from service.bulk.run import Job
+from service.cli.bulk import Where, analyse_files
 from service.cli.failures import failures_reported
 from service.cli.in_process import analyze_in_process
 from service.cli.report import show
@@ -23,15 +29,17 @@ from service.models import EMBEDDED
 
 _CHOICE = "How the label is decided"
 _WHERE = "Where the text is analysed"
+_FILES = "Files"
 
 
 def analyze(
-    text: Annotated[
-        str,
+    texts: Annotated[
+        list[str],
         typer.Argument(
-            metavar="TEXT|-",
-            help="The text, or - to read it from standard input. Prefer -: an argument can be seen "
-            "by other users of the machine and stays in the shell's history.",
+            metavar="TEXT|FILE…",
+            help="The text, or - to read it from standard input; with --output, files of texts (- "
+            "for standard input). Prefer - for a text: an argument can be seen by other users of "
+            "the machine and stays in the shell's history.",
             show_default=False,
         ),
     ],
@@ -144,17 +152,114 @@ def analyze(
             rich_help_panel=_WHERE,
         ),
     ] = 600.0,
+    result: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            metavar="RESULT",
+            help="Analyse files, each row a text, and write the answers here: .parquet, .jsonl or "
+            ".csv. A run that is interrupted goes on when the same command is given again.",
+            show_default=False,
+            rich_help_panel=_FILES,
+        ),
+    ] = None,
+    column: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="The column of the texts; otherwise it is found by its name (text, post, …).",
+            show_default=False,
+            rich_help_panel=_FILES,
+        ),
+    ] = None,
+    layout: Annotated[
+        Layout,
+        typer.Option(
+            help="tidy: a row for each text and question. wide: a row for each text.",
+            rich_help_panel=_FILES,
+        ),
+    ] = Layout.TIDY,
+    input_format: Annotated[
+        Format | None,
+        typer.Option(
+            help="Of the inputs, where their names do not tell.",
+            show_default=False,
+            rich_help_panel=_FILES,
+        ),
+    ] = None,
+    output_format: Annotated[
+        Format | None,
+        typer.Option(
+            help="Of the result, where its name does not tell: parquet, jsonl or csv.",
+            show_default=False,
+            rich_help_panel=_FILES,
+        ),
+    ] = None,
+    keep_texts: Annotated[
+        bool,
+        typer.Option(
+            "--texts/--no-texts",
+            help="Whether the result holds the texts too.",
+            rich_help_panel=_FILES,
+        ),
+    ] = True,
+    restart: Annotated[
+        bool,
+        typer.Option(
+            "--restart",
+            help="Begin anew: replace the result, and forget what an earlier run has done.",
+            rich_help_panel=_FILES,
+        ),
+    ] = False,
+    concurrency: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="NUMBER",
+            help="Texts at a time; 64 in this process, 16 with --url.",
+            show_default=False,
+            rich_help_panel=_FILES,
+        ),
+    ] = None,
+    ray: Annotated[
+        bool,
+        typer.Option(
+            "--ray", help="Load the model in actors of a Ray cluster.", rich_help_panel=_FILES
+        ),
+    ] = False,
+    ray_address: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="Of a running cluster, as host:6379, or auto on one of its machines; otherwise "
+            "one is started on this machine.",
+            show_default=False,
+            rich_help_panel=_FILES,
+        ),
+    ] = None,
+    engines: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="NUMBER",
+            help="With --ray: how many actors; one a GPU or, without any, one a machine.",
+            show_default=False,
+            rich_help_panel=_FILES,
+        ),
+    ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the response as POST /analyze gives it.")
     ] = False,
 ) -> None:
-    """Read labels in one text, with probabilities, explanations and evidence.
+    """Read labels in a text or in files of them, with probabilities, explanations and evidence.
 
     For example:
 
         mentalllama analyze - < post.txt
 
         mentalllama analyze - --tasks stress --json --url http://localhost:8000 < post.txt
+
+        mentalllama analyze posts.csv --output answers.parquet --tasks stress,loneliness
     """
     with failures_reported():
         chosen: dict[str, Any] = {
@@ -172,7 +277,29 @@ def analyze(
             "model": model if url else None,
         }
         request = {name: value for name, value in chosen.items() if value is not None}
-        request["text"] = _text(text)
+        if result is not None:
+            if as_json:
+                raise InvalidRequestError("--json is for one text: name the result .jsonl instead.")
+            if url and ray:
+                raise InvalidRequestError("Give either --url or --ray, not both.")
+            job = Job(
+                tuple(texts),
+                result,
+                input_format,
+                output_format,
+                column,
+                layout,
+                keep_texts,
+                request,
+                restart,
+            )
+            if not ray and (ray_address or engines):
+                raise InvalidRequestError("--ray-address and --engines are for --ray.")
+            cluster = Cluster(ray_address, engines) if ray else None
+            where = Where(model or EMBEDDED, url, timeout, concurrency, cluster)
+            analyse_files(job, where)
+            return
+        request["text"] = _text(_only(texts))
         if url:
             with waiting("Waiting for the service …"):
                 response = analyze_over_http(url, request, timeout, os.environ.get(KEY_VARIABLE))
@@ -182,6 +309,22 @@ def analyze(
             print_json(response)
         else:
             show(response, output())
+
+
+def _only(texts: list[str]) -> str:
+    """The one text.
+
+    Raises:
+        InvalidRequestError: there are several, or it is a file.
+    """
+    if len(texts) > 1:
+        raise InvalidRequestError("Give one text, in quotation marks; or files, with --output.")
+    if texts[0] != "-" and len(texts[0]) < 1024 and Path(texts[0]).is_file():
+        raise InvalidRequestError(
+            "That is a file. Analyse each of its rows with --output RESULT, or read one text from "
+            "it with `mentalllama analyze - < FILE`."
+        )
+    return texts[0]
 
 
 def _text(argument: str) -> str:

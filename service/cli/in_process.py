@@ -37,7 +37,7 @@ def analyze_in_process(model: str, request: Mapping[str, Any]) -> dict[str, Any]
         ServiceError: whatever the service would answer with; ModelError where the model cannot be
             loaded, InvalidSettingsError where a setting is wrong.
     """
-    return asyncio.run(_analyze(model, _checked(request)))
+    return asyncio.run(_analyze(model, checked(request)))
 
 
 async def _analyze(model: str, body: AnalyzeRequest) -> dict[str, Any]:
@@ -71,7 +71,13 @@ async def _analyze(model: str, body: AnalyzeRequest) -> dict[str, Any]:
     return response.model_dump(mode="json")
 
 
-def _checked(request: Mapping[str, Any]) -> AnalyzeRequest:
+def checked(request: Mapping[str, Any]) -> AnalyzeRequest:
+    """The request as the service would take it.
+
+    Raises:
+        EmptyTextError: there is nothing to read.
+        InvalidRequestError: a field is wrong.
+    """
     from service.api.schemas import AnalyzeRequest
     from service.gate.fields import describe, safe_path
 

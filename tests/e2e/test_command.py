@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -93,6 +94,27 @@ def test_in_process(analyze, embedded_model):
     expected = analyze(explain="never")["results"][0]["answers"]
     for mine, theirs in zip(result.answers, expected, strict=True):
         assert mine.probabilities == pytest.approx(theirs["probabilities"], abs=0.02)
+
+
+def test_a_file_by_the_service(server, analyze, tmp_path):
+    texts = [POST, "", *(f"{number}. {POST}" for number in range(3))]
+    rows = ({"id": f"p{place}", "text": text} for place, text in enumerate(texts))
+    posts, result = tmp_path / "posts.jsonl", tmp_path / "answers.jsonl"
+    posts.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    done = run(
+        *("analyze", str(posts), "--output", str(result), "--url", server.url),
+        *("--tasks", "stress,loneliness", "--explain", "never"),
+    )
+    assert done.returncode == ExitCode.ROWS_FAILED, done.stderr
+    answers = [json.loads(line) for line in result.read_text().splitlines()]
+    assert [one["id"] for one in answers] == ["p0", "p0", "p1", "p2", "p2", "p3", "p3", "p4", "p4"]
+    assert [one["error"] for one in answers] == [None, None, "empty_text", *[None] * 6]
+    expected = analyze(tasks=["stress", "loneliness"], explain="never")["results"][0]["answers"]
+    for mine, theirs in zip(answers[:2], expected, strict=True):
+        assert mine["question"] == theirs["question"]
+        assert mine["probabilities"] == pytest.approx(theirs["probabilities"], abs=0.02)
+    assert POST[:20] not in done.stderr
+    assert POST[:20] not in result.with_name("answers.jsonl.summary.html").read_text()
 
 
 @pytest.mark.parametrize(

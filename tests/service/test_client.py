@@ -235,7 +235,7 @@ def test_an_error_in_another_form_is_not_repeated(server, error):
         (404, CANARY.encode()),
         (404, b'{"detail": "Not Found"}'),
         (500, b'{"results": []}'),
-        (502, b""),
+        (505, b""),
         (307, b""),
     ],
 )
@@ -246,6 +246,15 @@ def test_something_else_answers(server, status, content):
     assert type(error) is RefusedError
     assert str(status) in error.message
     assert "is the URL right?" in error.message
+
+
+@pytest.mark.parametrize("after", ["3", "Wed, 21 Oct 2015 07:28:00 GMT", "soon", ""])
+def test_a_proxy_without_a_service(server, after):
+    server.status, server.content = 503, b"<html>no healthy upstream</html>"
+    server.headers["Retry-After"] = after
+    error = failure(server.url)
+    assert isinstance(error, UnreachableError)
+    assert error.retry_after == {"3": 3, "soon": None, "": None}.get(after, 0)
 
 
 def test_an_answer_that_cannot_be_unpacked(server):

@@ -1,0 +1,206 @@
+"""From a row and what was said about it to records of a result.
+
+`tidy` has a record for each row and question, `wide` one for each row. A row that failed has one
+record in both, with its error. Columns that came with the row stand first; where one has a name
+that the result needs, it is called `input_…`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+from imhi.tasks import Question
+from service.bulk.sources import Row
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+ROW = "row"
+
+
+class Layout(StrEnum):
+    """How the answers on one row are laid out."""
+
+    TIDY = "tidy"
+    WIDE = "wide"
+
+
+Outcome = Mapping[str, Any]
+"""What was said about a text, as a result of `POST /analyze`: `answers`, `truncated`, `error`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Records:
+    """The form of a result.
+
+    Attributes:
+        layout: how the answers are laid out.
+        text: the name of the column of texts, which is kept; None leaves the texts out.
+        carried: columns that come with a row, with their types.
+        questions: what is asked; they make the columns of a wide result.
+        nested: whether a value may be a map or a list; else these are JSON in a text.
+    """
+
+    layout: Layout
+    text: str | None
+    carried: pa.Schema
+    questions: tuple[Question, ...]
+    nested: bool
+
+    def schema(self) -> pa.Schema:
+        """The result's columns."""
+        import pyarrow as pa
+
+        own = [*self._answer_fields(), *self._error_fields()]
+        kept = [pa.field(*one) for one in zip(self._names(), self._types(), strict=True)]
+        return pa.schema([pa.field(ROW, pa.int64()), *kept, *own])
+
+    def of(self, number: int, row: Row, outcome: Outcome) -> Iterator[dict[str, Any]]:
+        """The records of a row.
+
+        Args:
+            number: of the row among all, from 0.
+            row: what was read.
+            outcome: what was said about it.
+        """
+        values = [row.text, *(row.columns.get(name) for name in self.carried.names)]
+        if self.text is None:
+            values = values[1:]
+        begun = {
+            ROW: number,
+            **dict(zip(self._names(), map(_plain, values, self._types()), strict=True)),
+        }
+        error = outcome["error"]
+        if error is not None:
+            yield begun | {"error": error["code"], "error_message": error["message"]}
+            return
+        truncated = self._list(outcome["truncated"])
+        if self.layout is Layout.TIDY:
+            for answer in outcome["answers"]:
+                own = {name: answer[name] for name, _ in _scalars()}
+                yield {
+                    **begun,
+                    "task": answer["task"],
+                    "question": answer["question"],
+                    **own,
+                    "probabilities": self._map(answer["probabilities"]),
+                    "evidence": self._list(answer["evidence"]),
+                    "truncated": truncated,
+                }
+            return
+        wide: dict[str, Any] = {}
+        for answer in outcome["answers"]:
+            name = answer["question"]
+            wide |= {f"{name}.{own}": answer[own] for own, _ in _scalars()}
+            wide |= {f"{name}.p.{label}": p for label, p in answer["probabilities"].items()}
+            wide[f"{name}.evidence"] = self._list(answer["evidence"])
+        yield {**begun, **wide, "truncated": truncated}
+
+    def _names(self) -> list[str]:
+        """What the kept columns are called in the result."""
+        taken = {ROW, *(one.name for one in (*self._answer_fields(), *self._error_fields()))}
+        names = []
+        for name in ([] if self.text is None else [self.text]) + list(self.carried.names):
+            while name in taken:
+                name = f"input_{name}"
+            taken.add(name)
+            names.append(name)
+        return names
+
+    def _types(self) -> list[pa.DataType]:
+        import pyarrow as pa
+
+        types = [
+            kind if self.nested or _is_flat(kind) else pa.string() for kind in self.carried.types
+        ]
+        return ([] if self.text is None else [pa.string()]) + types
+
+    def _answer_fields(self) -> list[pa.Field]:
+        import pyarrow as pa
+
+        quote = pa.struct([("quote", pa.string()), ("start", pa.int64()), ("end", pa.int64())])
+        cut = pa.struct([("start", pa.int64()), ("end", pa.int64())])
+        evidence = pa.list_(quote) if self.nested else pa.string()
+        truncated = pa.field("truncated", pa.list_(cut) if self.nested else pa.string())
+        if self.layout is Layout.TIDY:
+            probabilities = pa.map_(pa.string(), pa.float64()) if self.nested else pa.string()
+            return [
+                pa.field("task", pa.string()),
+                pa.field("question", pa.string()),
+                *(pa.field(name, kind) for name, kind in _scalars()),
+                pa.field("probabilities", probabilities),
+                pa.field("evidence", evidence),
+                truncated,
+            ]
+        fields = []
+        for question in self.questions:
+            fields += [pa.field(f"{question.id}.{name}", kind) for name, kind in _scalars()]
+            fields += [
+                pa.field(f"{question.id}.p.{label.id}", pa.float64()) for label in question.labels
+            ]
+            fields.append(pa.field(f"{question.id}.evidence", evidence))
+        return [*fields, truncated]
+
+    def _error_fields(self) -> list[pa.Field]:
+        import pyarrow as pa
+
+        return [pa.field("error", pa.string()), pa.field("error_message", pa.string())]
+
+    def _map(self, value: Mapping[str, float]) -> object:
+        return list(value.items()) if self.nested else _json(value)
+
+    def _list(self, value: Sequence[Mapping[str, Any]]) -> object:
+        return list(value) if self.nested else _json(value)
+
+
+def _scalars() -> list[tuple[str, pa.DataType]]:
+    import pyarrow as pa
+
+    return [
+        ("label", pa.string()),
+        ("candidate", pa.string()),
+        ("probability", pa.float64()),
+        ("abstained", pa.bool_()),
+        ("urgent", pa.bool_()),
+        ("label_mass", pa.float64()),
+        ("explanation", pa.string()),
+        ("consistency", pa.float64()),
+        ("finish_reason", pa.string()),
+    ]
+
+
+def _is_flat(kind: pa.DataType) -> bool:
+    """Whether a CSV file can hold values of a type."""
+    import pyarrow as pa
+
+    is_ = pa.types
+    return bool(
+        is_.is_integer(kind)
+        or is_.is_floating(kind)
+        or is_.is_boolean(kind)
+        or is_.is_string(kind)
+        or is_.is_large_string(kind)
+        or is_.is_date(kind)
+        or is_.is_timestamp(kind)
+    )
+
+
+def _plain(value: Any, kind: pa.DataType) -> Any:
+    """A value as its column takes it; what has no type of its own is JSON in a text."""
+    import pyarrow as pa
+
+    if value is None:
+        return None
+    if pa.types.is_string(kind) and not isinstance(value, str):
+        return _json(value)
+    if pa.types.is_float64(kind) and isinstance(value, int):
+        return float(value)
+    return value
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=str)
