@@ -14,6 +14,7 @@ import typer
 
 from service.batch.exchange import Count, exchange
 from service.batch.lines import URLS, read_lines
+from service.cli.exit_codes import ExitCode
 from service.cli.failures import failures_reported
 from service.cli.terminal import notice, waiting
 from service.client import KEY_VARIABLE, UnreachableError, open_client
@@ -81,7 +82,7 @@ def batch(
 ) -> None:
     """Answer a file of requests in OpenAI's batch format.
 
-    A line that fails is a line with an error; the exit code is 0 once every line has its own.
+    A line that fails is a line with an error and leaves the others alone.
 
     For example:
 
@@ -100,7 +101,9 @@ def batch(
                 client = stack.enter_context(_started(model or EMBEDDED, options or [], timeout))
             with waiting("Answering …"):
                 count = asyncio.run(_answer(client, input_file, output_file, concurrency))
-        notice(f"{count.answered} answered, {count.failed} with an error: {output_file}")
+        notice(f"{output_file}: {count.answered:,} answered, {count.failed:,} with an error.")
+        if count.failed:
+            raise typer.Exit(ExitCode.ROWS_FAILED)
 
 
 def _check_files(input_file: Path, output_file: Path, *, force: bool) -> None:

@@ -31,6 +31,7 @@ class ExitCode(IntEnum):
     TEXT_TOO_LONG = 3
     SERVICE = 4
     MODEL = 5
+    ROWS_FAILED = 6
     INTERRUPTED = 130
 
 
@@ -41,6 +42,7 @@ MEANINGS: Mapping[ExitCode, str] = {
     ExitCode.TEXT_TOO_LONG: "the text is too long",
     ExitCode.SERVICE: "the service cannot be reached or refuses",
     ExitCode.MODEL: "the model cannot be loaded",
+    ExitCode.ROWS_FAILED: "the result is whole, and some of its rows have an error for answers",
     ExitCode.INTERRUPTED: "interrupted",
 }
 

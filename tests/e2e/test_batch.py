@@ -43,8 +43,8 @@ def batch(tmp_path):
         ]
         (tmp_path / "in").write_text("\n".join(map(json.dumps, lines)))
         done = run("batch", "-i", str(tmp_path / "in"), "-o", str(tmp_path / "out"), *arguments)
-        assert done.returncode == ExitCode.OK, done.stderr
         assert POST[:20] not in done.stderr
+        assert (tmp_path / "out").is_file(), done.stderr
         results = [json.loads(line) for line in (tmp_path / "out").read_text().splitlines()]
         assert [one["custom_id"] for one in results] == [line["custom_id"] for line in lines]
         return done, results
@@ -55,6 +55,7 @@ def batch(tmp_path):
 def test_every_route_of_a_running_service(server, batch) -> None:
     done, results = batch(BODIES, "--url", server.url)
     assert "4 answered, 2 with an error" in done.stderr
+    assert done.returncode == ExitCode.ROWS_FAILED
     analysis, chat, decision, completion, unknown, empty = results
     body = AnalyzeResponse.model_validate(analysis["response"]["body"], strict=False)
     assert [answer.question for answer in body.results[0].answers] == ["stress"]
@@ -72,8 +73,10 @@ def test_a_service_of_its_own_says_the_same_and_is_gone_afterwards(
     first, second, wrong = BODIES[0], BODIES[1], BODIES[5]
     done, results = batch([first, second, wrong], "--", "--max-model-len", "1024")
     assert "2 answered, 1 with an error" in done.stderr
+    assert done.returncode == ExitCode.ROWS_FAILED
     (tmp_path / "out").unlink()
-    _, same = batch([first], "--url", server.url)
+    done, same = batch([first], "--url", server.url)
+    assert done.returncode == ExitCode.OK
     [mine], [theirs] = (
         one["response"]["body"]["results"][0]["answers"] for one in (results[0], same[0])
     )

@@ -36,7 +36,7 @@ def test_a_wrong_line_is_counted_and_leaves_the_others_alone(
     output = tmp_path / "results.jsonl"
     requests.write_text(f"I lie awake\n{json.dumps(LINE)}\n")
     result = run("batch", "-i", str(requests), "-o", str(output), "--url", service.url)
-    assert result.exit_code == 0, result.stderr
+    assert result.exit_code == 6, result.stderr
     assert "1 answered, 1 with an error" in result.stderr
     wrong, right = map(json.loads, output.read_text().splitlines())
     assert (wrong["custom_id"], wrong["error"]["code"]) == (None, "invalid_line")
