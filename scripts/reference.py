@@ -127,20 +127,21 @@ def _parameter(one: Any, context: Any) -> tuple[str, str, str]:
     if one.required:
         return shown, "required", one.help or ""
     default = one.default() if callable(one.default) else one.default
-    said = "" if default in (None, False, [], ()) else f"`{getattr(default, 'value', default)}`"
+    none = default is None or default is False or default in ([], ())
+    said = "" if none else f"`{getattr(default, 'value', default)}`"
     return shown, said, one.help or ""
 
 
 def _words(text: str | None) -> str:
-    """A help text as Markdown, its indented examples as blocks."""
-    lines = inspect.cleandoc(text or "").replace("\f", "").splitlines()
+    """A help text as Markdown, its indented examples as blocks, a command a line."""
     out: list[str] = []
-    for line in lines:
-        if line.startswith("    ") and line.strip():
-            out += ["```bash", line.strip(), "```"]
+    for paragraph in inspect.cleandoc(text or "").replace("\f", "").split("\n\n"):
+        if paragraph.startswith("    "):
+            command = " ".join(line.strip() for line in paragraph.splitlines())
+            out.append(f"```bash\n{command}\n```")
         else:
-            out.append(line)
-    return re.sub(r"\n```\n+```bash\n", "\n", "\n".join(out)).strip()
+            out.append(paragraph)
+    return "\n\n".join(out).replace("\n```\n\n```bash\n", "\n")
 
 
 PAGES: Mapping[str, Callable[[], Iterator[str]]] = {

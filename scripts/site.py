@@ -5,6 +5,9 @@
 The pages of docs/ and those of other folders that belong to the documentation are laid out in a
 folder of their own, where links to files elsewhere in the repository lead to copies of these. Then
 Sphinx makes HTML of them, with no network. Exit codes are Sphinx's: 0 built, else not.
+
+Sphinx with MyST reads the pages as a forge shows them, and itself finds links to pages and headings
+that are not there. Material for MkDocs calls itself inactive, and its successor Zensical is a beta.
 """
 
 from __future__ import annotations
