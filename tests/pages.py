@@ -48,7 +48,9 @@ def commands(block: Block) -> Iterator[str]:
     """The commands of a block of shell; one that reads lines of its own is whole."""
     lines = iter(block.code.replace("\\\n", " ").splitlines())
     for line in lines:
-        command = line.removeprefix("$ ").strip()
+        # Where a page does without `source .venv/bin/activate`.
+        command = line.removeprefix("$ ").replace(".venv/bin/mentalllama", "mentalllama")
+        command = command.strip().removeprefix(".venv/bin/")
         if not command or command.startswith("#"):
             continue
         if found := _HEREDOC.search(command):

@@ -14,19 +14,23 @@ UNRUN: dict[str, str] = {
         "what it calls has tests"
     ),
     r"source \.venv/bin/activate$": "the shell of the test has the same programs on its path",
-    r"\.venv/bin/pre-commit install": "would change the clone that is under test",
+    r"pre-commit install": "would change the clone that is under test",
     r"mentalllama serve\b": (
         "starts a server, as tests/servers.py does; test_documented_commands.py parses it"
     ),
     r"OTEL_SERVICE_NAME=mentalllama mentalllama serve\b": "the same; spans: test_spans.py",
     r"mentalllama batch (?!.*--url)": "starts an engine; tests/e2e/test_batch.py does it once",
-    r"mentalllama analyze (?!.*--url)": "starts an engine; tests/e2e/test_command.py does it once",
+    r"(zcat \S+ \| )?mentalllama analyze (?!.*--url)": (
+        "starts an engine; tests/e2e/test_command.py does it once"
+    ),
     r"mentalllama-train ": (
         "needs the benchmark's files, and minutes to days; test_documented_commands.py parses it "
         "with its recipe and fields, tests/e2e/test_training.py goes the whole way on made rows"
     ),
-    r"(python -m venv|\.\./quantize/bin/pip|hf download|pip install)": ("downloads from elsewhere"),
-    r"\.venv/bin/pip install --no-deps -r requirements/bench\.txt": (
+    r"(python -m venv|\.\./quantize/bin/pip|hf download|pip install ')": (
+        "downloads from elsewhere"
+    ),
+    r"pip install --no-deps -r requirements/bench\.txt": (
         "compiles for minutes what only the benchmark needs"
     ),
     r"(cd src|cp -r \.\./|python (label_inference|score)\.py)": (
@@ -39,9 +43,7 @@ UNRUN: dict[str, str] = {
         "needs a daemon or a cluster; tests/deploy render the chart and read the images' file"
     ),
     r"export MENTALLLAMA_REDIS_URL=": "names a server of the operator's",
-    r"\.venv/bin/python -m (loadtests|tests)\.": (
-        "measures for minutes; tests/loadtests run its parts"
-    ),
+    r"python -m (loadtests|tests)\.": ("measures for minutes; tests/loadtests run its parts"),
 }
 
 

@@ -56,6 +56,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         if block.page == "docs/batch.md" and '"a-3", "m' in block.code
     ]
     (tmp_path / "requests.jsonl").write_text(requests)
+    (tmp_path / "posts.csv").write_text(f'text\n"{POST}"\n')
     return tmp_path
 
 
