@@ -58,3 +58,12 @@ def test_intended_use_says_what_to_do_when_somebody_is_at_risk() -> None:
     assert "findahelpline.com" in page
     assert "emergency" in page
     assert "not clinical" in page
+
+
+@pytest.mark.parametrize(
+    "part", ["What it is for", "What it is not for: misuse", "What an operator owes to the people"]
+)
+def test_intended_use_covers(part: str) -> None:
+    page = (ROOT / "docs" / "intended-use.md").read_text()
+    [said] = re.findall(rf"^## {part}.*?\n(.*?)(?=^## )", page, re.MULTILINE | re.DOTALL)
+    assert said.count("\n- ") >= 4
