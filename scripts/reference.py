@@ -106,15 +106,16 @@ def _below(group: Any, path: str) -> Iterator[str]:
         yield ""
         yield f"### {full}"
         yield ""
-        yield _words(command.help)
         if hasattr(command, "commands"):
+            yield _words(command.help)
             yield from _below(command, full)
             continue
-        yield ""
         context = command.make_context(full, [], resilient_parsing=True)
         yield "```text"
         yield command.get_usage(context).removeprefix("Usage: ")
         yield "```"
+        yield ""
+        yield _words(command.help)
         rows = [_parameter(one, context) for one in command.params if one.name != "help"]
         if rows:
             yield from table(("argument or option", "default", "what it does"), rows)
