@@ -9,9 +9,9 @@ from __future__ import annotations
 import re
 
 UNRUN: dict[str, str] = {
-    r"make (serve|setup|test|check|bench|bench-quick|overload|soak|train-embedded)\b": (
+    r"make (serve|setup|test|check|docs|bench|bench-quick|overload|soak|train-embedded)\b": (
         "installs, serves or measures for minutes to hours; its target exists (test_pages.py), and "
-        "what it calls has tests"
+        "what it calls has tests, the site in tests/repository"
     ),
     r"source \.venv/bin/activate$": "the shell of the test has the same programs on its path",
     r"pre-commit install": "would change the clone that is under test",
