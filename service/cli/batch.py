@@ -112,6 +112,9 @@ def _check_files(input_file: Path, output_file: Path, *, force: bool) -> None:
     Raises:
         InvalidRequestError: the input holds no line, or the output cannot or must not be written.
     """
+    if input_file.exists() and not input_file.is_file():
+        # It is read twice, which a pipe cannot be.
+        raise InvalidRequestError(f"{input_file} is not a regular file.", param="input")
     if next(read_lines(input_file), None) is None:
         raise InvalidRequestError(f"{input_file} holds no line.", param="input")
     if output_file.exists() and output_file.samefile(input_file):

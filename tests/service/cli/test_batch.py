@@ -66,6 +66,8 @@ def test_the_input_is_never_replaced(run, service, requests) -> None:
     ("arguments", "said"),
     [
         (("-i", "{tmp}/absent", "-o", "{tmp}/out"), "No such file"),
+        (("-i", "{tmp}", "-o", "{tmp}/out"), "not a regular file"),
+        (("-i", "/dev/null", "-o", "{tmp}/out"), "not a regular file"),
         (("-i", "{tmp}/empty", "-o", "{tmp}/out"), "no line"),
         (("-i", "{tmp}/requests.jsonl", "-o", "{tmp}/no/out"), "no folder"),
         (("-i", "{tmp}/requests.jsonl", "-o", "{tmp}"), "is there"),
