@@ -64,7 +64,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_the_page_does_as_it_says(
     page: str, server: RunningServer, folder: Path, analyze, capsys
 ) -> None:
-    analyze(explain="never")  # a service that somebody has used
+    if page == "docs/operations.md":  # a baseline is made of what was answered
+        analyze(None, texts=[POST] * 50, tasks=["stress"], explain="never")
     place = server.url.removeprefix("http://")
     environment = {
         name: value
@@ -116,8 +117,10 @@ def test_the_notebook_runs_and_shows_what_is_committed(
     client.execute()
     assert [kinds(cell) for cell in run.cells] == [kinds(cell) for cell in committed.cells]
     assert any("image/png" in kind for cell in committed.cells for kind in kinds(cell))
-    # The labels that are shown are those that are read; probabilities differ by rounding.
-    assert labels(run) == labels(committed)
+    # Close calls may differ between machines.
+    shown, read = sure(committed), sure(run)
+    assert shown
+    assert [one for one in shown if one not in read and shown[one] >= 0.7] == []
 
 
 def kinds(cell) -> list[str]:
@@ -125,8 +128,9 @@ def kinds(cell) -> list[str]:
     return [",".join((one.output_type, *sorted(one.get("data", ())))) for one in outputs]
 
 
-def labels(notebook) -> list[str]:
-    printed = "".join(
-        one.get("text", "") for cell in notebook.cells for one in cell.get("outputs", ())
-    )
-    return re.findall(r"^(\w  \w+ +\w+) +\d\.\d\d$", printed, re.MULTILINE)
+def sure(notebook) -> dict[str, float]:
+    """The lines of its table, text and question and label, with their probabilities."""
+    outputs = [one for cell in notebook.cells for one in cell.get("outputs", ())]
+    printed = "".join(one.get("text", "") for one in outputs)
+    lines = re.findall(r"^(\w  \w+ +\w+) +(\d\.\d\d)$", printed, re.MULTILINE)
+    return {line: float(probability) for line, probability in lines}
