@@ -9,7 +9,7 @@ DATA ?=
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup serve test bench bench-quick overload soak check format openapi recipes lock train-embedded clean
+.PHONY: help setup serve test bench bench-quick overload soak check format openapi recipes reference docs lock train-embedded clean
 
 help: ## list the commands
 	@echo "make COMMAND [BUILD=auto|cpu|gpu] [PYTHON=python3.12] [ARGS='options of the command']"
@@ -50,6 +50,12 @@ openapi: setup ## write the OpenAPI document from the code
 
 recipes: setup ## write the documentation of the recipes from the code
 	@$(BIN)/python -m training.sft.recipe_docs
+
+reference: setup ## write docs/reference from the code
+	@$(BIN)/python -m scripts.reference
+
+docs: setup ## build the site of the documentation in build/site; a warning is an error
+	@$(BIN)/python -m scripts.site $(ARGS)
 
 lock: setup ## resolve requirements/*.txt anew; ARGS=--upgrade takes the newest of everything
 	@$(BIN)/python scripts/lock.py $(ARGS)

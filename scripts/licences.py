@@ -72,6 +72,7 @@ _SPDX: Mapping[str, str] = {
     "The Unlicense (Unlicense)": "Unlicense",
 }
 _READ_IN_ITS_FILE: Mapping[str, str] = {
+    "axe-playwright-python": "MIT",  # and axe-core in it, MPL-2.0, not shipped
     "oss-harmony": "Apache-2.0",
     "promql-parser": "MIT",
     "setuptools": "MIT",

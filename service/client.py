@@ -188,6 +188,28 @@ def _endpoint(url: str) -> tuple[str, str, bool]:
     return f"{parts.scheme}://{parts.netloc}{path}/analyze", place, local
 
 
+def open_client(url: str, timeout: float, key: str | None = None) -> httpx.AsyncClient:
+    """A client of all routes of a service, for whoever handles responses and failures itself.
+
+    Args:
+        url: as `analyze_over_http`.
+        timeout: seconds to wait for an answer once connected.
+        key: the API key, where the service asks for one.
+
+    Raises:
+        InvalidRequestError: the URL or the key is none.
+    """
+    endpoint, _, local = _endpoint(url)
+    return httpx.AsyncClient(
+        base_url=endpoint.removesuffix("/analyze"),
+        headers=_authorization(key),
+        timeout=httpx.Timeout(timeout, connect=_CONNECT_SECONDS),
+        # As many as its caller asks at a time, which is that caller's to bound.
+        limits=httpx.Limits(max_connections=None, keepalive_expiry=2),
+        trust_env=not local,
+    )
+
+
 def _bad_url() -> InvalidRequestError:
     return InvalidRequestError(
         "The URL of the service must look like http://localhost:8000.", param="url"

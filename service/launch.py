@@ -135,8 +135,8 @@ def environment(model: ResolvedModel, present: Mapping[str, str], *, cpu: bool) 
     return added | {name: value for name, value in defaults.items() if name not in present}
 
 
-def launch(model: ResolvedModel, given: Sequence[str]) -> NoReturn:
-    """Replace this process by the server; never returns.
+def server_command(model: ResolvedModel, given: Sequence[str]) -> tuple[list[str], dict[str, str]]:
+    """The command that runs the server, and the environment that it needs.
 
     Raises:
         InvalidSettingsError: the environment holds a wrong setting.
@@ -149,15 +149,22 @@ def launch(model: ResolvedModel, given: Sequence[str]) -> NoReturn:
         *engine_options(model, given, cpu=cpu),
         *server_options(given, settings, served_template(model)),
     ]
-    variables = dict(os.environ) | environment(model, os.environ, cpu=cpu)
+    # -P: a file in the current directory must not stand in for one of ours.
+    command = [sys.executable, "-P", "-m", "service.server", model.path, *options]
+    return command, dict(os.environ) | environment(model, os.environ, cpu=cpu)
+
+
+def launch(model: ResolvedModel, given: Sequence[str]) -> NoReturn:
+    """Replace this process by the server; never returns.
+
+    Raises:
+        InvalidSettingsError: the environment holds a wrong setting.
+        ModelError: the model's files are not what they should be.
+    """
+    command, variables = server_command(model, given)
     sys.stdout.flush()
     sys.stderr.flush()
-    os.execve(
-        sys.executable,
-        # -P: a file in the current directory must not stand in for one of ours.
-        [sys.executable, "-P", "-m", "service.server", model.path, *options],
-        variables,
-    )
+    os.execve(command[0], command, variables)
 
 
 def has_option(given: Sequence[str], *names: str) -> bool:

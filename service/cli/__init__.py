@@ -1,4 +1,4 @@
-"""The command line: `mentalllama serve|analyze|tasks|model|keys`.
+"""The command line: `mentalllama serve|analyze|batch|tasks|model|keys`.
 
 Each command is a thin module: arguments become the same request that HTTP takes, the answer is
 printed on standard output, and everything else goes to standard error. `failures` turns errors into
@@ -7,7 +7,7 @@ the exit codes of `exit_codes`. Nothing heavy is imported before a model is load
 
 from __future__ import annotations
 
-from service.cli import analyze, frame, keys, model, serve, tasks
+from service.cli import analyze, batch, frame, keys, model, serve, tasks
 from service.cli.exit_codes import MEANINGS
 
 _EXIT_CODES = frame.exit_code_words(MEANINGS.items())
@@ -20,6 +20,7 @@ app = frame.make_app(
 )
 app.command(context_settings=serve.CONTEXT, epilog=_EXIT_CODES)(serve.serve)
 app.command(epilog=_EXIT_CODES)(analyze.analyze)
+app.command(epilog=_EXIT_CODES)(batch.batch)
 app.command()(tasks.tasks)
 app.add_typer(model.app, name="model")
 app.add_typer(keys.app, name="keys")

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-import re
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -22,7 +20,6 @@ from tests.servers import RunningServer
 
 pytestmark = pytest.mark.engine
 
-ROOT = Path(__file__).resolve().parents[2]
 MODEL = "mentalllama-embedded"
 NOISE = 0.02
 """Between two readings of one prompt, which bf16 computes in other batches."""
@@ -136,17 +133,6 @@ def test_an_own_question_is_read_as_a_completion_of_its_prompt_would_go_on(api):
     [found] = done.choices[0].logprobs.top_logprobs
     yes, no = (math.exp(found[token]) for token in (" Yes", " No"))
     assert answer.probability == pytest.approx(yes / (yes + no), abs=NOISE)
-
-
-def test_the_documented_example(server, capsys):
-    page = (ROOT / "docs" / "how-it-works.md").read_text()
-    [example] = re.findall(r"^```python\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
-    exec(
-        compile(example.replace("http://localhost:8000", server.url), "how-it-works.md", "exec"), {}
-    )
-    printed = capsys.readouterr().out
-    for kind in ("predicate", "choice", "score"):
-        assert f"type='{kind}'" in printed
 
 
 def test_messages_are_an_input(api):

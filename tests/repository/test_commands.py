@@ -93,6 +93,7 @@ def test_hooks_are_local_and_call_the_locked_tools() -> None:
     ids = {hook["id"] for hook in repo["hooks"]}
     assert ids == {
         *("ruff-check", "ruff-format", "mypy", "typos", "imports", "openapi", "recipes"),
+        "reference",
         "audit",
     }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterator
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +14,12 @@ import typer
 
 import service.cli
 import training.cli.main
+from tests.pages import ROOT, SHELLS, blocks
 from training.sft.overrides import resolve
 from training.sft.recipe import SECTIONS, Recipe
 from training.sft.recipe_file import shipped
 
-ROOT = Path(__file__).resolve().parents[2]
 PROGRAMS = {"mentalllama": service.cli.app, "mentalllama-train": training.cli.main.app}
-PAGES = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "models").rglob("*.md")]
-PAGES += (ROOT / "loadtests").glob("*.md")
 RECIPES = sorted((ROOT / "training" / "recipes").rglob("*.yaml"))
 PLACEHOLDERS = {"RECIPE": "embedded-135m", "DIR": "prepared", "N": "2"}
 
@@ -29,10 +28,10 @@ Command = Any  # typer's copy of click has no public name for its classes
 
 def shown() -> Iterator[tuple[Path, str]]:
     """Every command line in a block of a page, or in a comment of a recipe."""
-    for page in PAGES:
-        for block in re.findall(r"^```\w*\n(.*?)^```", page.read_text(), re.DOTALL | re.MULTILINE):
-            for line in block.replace("\\\n", " ").splitlines():
-                yield page, line.removeprefix("$ ").removeprefix(".venv/bin/")
+    for block in blocks():
+        if block.language in ("", "text", *SHELLS):
+            for line in block.code.replace("\\\n", " ").splitlines():
+                yield ROOT / block.page, line.removeprefix("$ ").removeprefix(".venv/bin/")
     for recipe in RECIPES:
         for line in recipe.read_text().splitlines():
             if line.startswith("#   "):
@@ -44,6 +43,7 @@ def commands() -> list[Any]:
     found = {}
     for page, line in shown():
         words = shlex.split(line, comments=True) if line.split()[:1] else []
+        words = list(takewhile(lambda word: word not in ("<", ">", "|"), words))
         if words and words[0] in PROGRAMS and "[" not in line:
             found[page.name, " ".join(words)] = words
     return [pytest.param(words, id=f"{name}: {line}") for (name, line), words in found.items()]
