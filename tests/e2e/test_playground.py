@@ -81,15 +81,16 @@ def analyse(page: Page, text: str) -> None:
 
 def test_from_a_post_to_an_explained_answer(tab: Tab) -> None:
     page = tab.open()
-    tab.pick("depression", "stress", "loneliness")
+    tab.pick("depression", "stress", "depression_cause")
     page.check('input[value="always"]')
     analyse(page, QUOTED)
     expect(page.locator("article")).to_have_count(3, timeout=60_000)
     expect(page.locator("#status")).to_contain_text("3 questions answered", timeout=120_000)
     expect(page.locator("article .explanation")).to_have_count(3)
     shares = page.locator("article .share").all_text_contents()
-    assert len(shares) == 6
+    assert len(shares) == 2 + 2 + 6
     assert all(re.fullmatch(r"[<>]?\d+%", one) for one in shares)
+    assert not {"null", "undefined"} & set(re.findall(r"\w+", page.inner_text("#answers")))
     quotes = page.locator(".quotes button")
     quotes.first.focus()
     lit = page.locator("mark.lit").all_text_contents()
@@ -181,6 +182,7 @@ def test_doubt_is_said(tab: Tab) -> None:
 def test_an_urgent_answer_shows_where_help_is(tab: Tab) -> None:
     one = answer("mental_disorder.swmh", candidate="suicide", label="suicide", urgent=True)
     one["probabilities"] = {"suicide": 0.8, "depression": 0.1, "none": 0.1}
+    one["question_text"] = "What mental disorder symptoms does this post show?"
     said = sse(("label", {"index": 0, "answer": one}), result(one, resources="Call 123, any time."))
     tab.page.route("**/analyze", said_by(said))
     page = tab.open()
@@ -216,7 +218,7 @@ def test_an_error_in_the_stream(tab: Tab) -> None:
 
 def test_a_slow_engine_can_be_left(tab: Tab) -> None:
     waiting: list[Route] = []
-    tab.page.route("**/analyze", waiting.append)
+    tab.page.route("**/analyze", lambda route: waiting.append(route))
     page = tab.open()
     analyse(page, "slow")
     expect(page.locator("#status")).to_have_text("Reading the post …")

@@ -92,17 +92,13 @@ export class Answers {
   labelled(answer, explained) {
     const card = make("article", { class: answer.abstained ? "answer undecided" : "answer" });
     const body = make("div", { class: "body" });
-    card.append(
-      make(
-        "header",
-        {},
-        make("h3", { text: this.words.title(answer) }),
-        make("p", { class: "asked", text: `Asked as: ${answer.question_text}` }),
-      ),
-      this.#labels(answer),
-      doubtList(answer),
-      body,
+    const head = make(
+      "header",
+      {},
+      make("h3", { text: this.words.title(answer) }),
+      make("p", { class: "asked", text: `Asked as: ${answer.question_text}` }),
     );
+    card.append(...[head, this.#labels(answer), doubtList(answer), body].filter(Boolean));
     if (explained) body.append(make("p", { class: "explanation waiting", text: "Explanation follows …" }));
     byId("answers").append(card);
     this.cards.set(answer.question, { card, body, said: "" });
