@@ -27,7 +27,6 @@ LOGGED_ROUTE = re.compile(r"Route: (\S+), Methods: ([A-Z, ]+)$", re.MULTILINE)
 
 # What some version of vLLM or FastAPI serves by default, or with one option.
 ELSEWHERE = [
-    "/",
     "/ping",
     "/version",
     "/load",

@@ -16,10 +16,16 @@ from service.api import attach
 from service.api.openapi import DEFAULT_PATH, build_document, main
 from service.api.schemas import AnalyzeRequest, AnalyzeResponse, ErrorResponse
 from service.gate.refusals import ERRORS
-from service.gate.routes import ROUTES
+from service.gate.routes import PLAYGROUND, ROUTES
 from tests.service.api.fakes import FakeAnalyzer, client_of, events_of, make_app
 
-ASSETS = {"/docs", "/openapi.json", "/static/swagger-ui-bundle.js", "/static/swagger-ui.css"}
+ASSETS = {
+    *PLAYGROUND,
+    "/docs",
+    "/openapi.json",
+    "/static/swagger-ui-bundle.js",
+    "/static/swagger-ui.css",
+}
 DOCUMENT = build_document()
 
 

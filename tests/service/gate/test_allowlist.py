@@ -47,7 +47,6 @@ async def test_listed_routes_pass(path: str, method: str):
 @pytest.mark.parametrize(
     "path",
     [
-        "/",
         "/version",
         "/tokenize",
         "/detokenize",

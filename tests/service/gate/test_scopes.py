@@ -5,13 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from service.gate.routes import ROUTES
+from service.gate.routes import PLAYGROUND, ROUTES
 from service.gate.scopes import OPEN, PAGES, Scope, decided, scopes_of
 
 PAGE = Path(__file__).resolve().parents[3] / "docs" / "keys-and-limits.md"
 
 # Said again by hand: a change of who may do what is seen in two places.
 EXPECTED = {
+    **{path: {"analyze", "openai"} for path in PLAYGROUND},
     "/analyze": {"analyze"},
     "/tasks": {"analyze"},
     "/livez": set(),
