@@ -132,6 +132,20 @@ def test_a_file_of_posts_becomes_a_table_and_a_download(tab: Tab) -> None:
     expect(page.locator("#post")).to_be_enabled()
 
 
+def test_a_file_can_be_dropped_on_the_box(tab: Tab) -> None:
+    page = tab.open()
+    page.evaluate(
+        """() => {
+          const data = new DataTransfer();
+          data.items.add(new File(['one\\ntwo\\n'], 'posts.txt'));
+          const event = new DragEvent('drop', {dataTransfer: data, cancelable: true});
+          document.getElementById('drop').dispatchEvent(event);
+        }"""
+    )
+    expect(page.locator("#file-said")).to_contain_text("2 posts, a line each")
+    expect(page.locator("#go")).to_have_text("Analyse 2 posts")
+
+
 def test_the_services_own_refusal_is_shown(tab: Tab) -> None:
     page = tab.open()
     page.click("#go")
