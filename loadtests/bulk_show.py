@@ -27,6 +27,7 @@ import typer
 from loadtests.vitals import read
 from loadtests.workload import of_length
 from service.bulk.parts import PART_ROWS, Parts
+from service.bulk.pipeline import part_count
 from service.cli.exit_codes import ExitCode
 from service.cli.terminal import notice, print_json
 
@@ -83,7 +84,7 @@ def _stretches(posts: Path, result: Path, model: str, way: Way, kills: int) -> d
     command += ["--tasks", "depression", "--explain", "never"]
     command += ["--ray", "--engines", "1"] if way is Way.RAY else []
     parts = Parts(result)
-    whole = -(-len(posts.read_bytes().splitlines()) // PART_ROWS)
+    whole = part_count(len(posts.read_bytes().splitlines()))
     stretches = []
     for stretch in range(kills + 1):
         until = whole * (stretch + 1) // (kills + 1) if stretch < kills else None

@@ -42,10 +42,13 @@ _BY_CODE: Mapping[str, type[ServiceError]] = {
     for value in vars(errors).values()
     if isinstance(value, type) and issubclass(value, ServiceError)
 }
+_JSON = {"Content-Type": "application/json"}
 _CONNECT_SECONDS = 10.0
 _LONGEST_MESSAGE = 2_000
 _NOT_THERE = frozenset({502, 503, 504})  # what a proxy says in the place of a service
 
+BULK: Mapping[str, str] = {"X-MentalLLaMA-Priority": "bulk"}
+"""The header of what waits behind whoever waits for an answer."""
 
 KEY_VARIABLE = "MENTALLLAMA_API_KEY"
 """Where the command line finds the key of a service that asks for one: not in its arguments, which
@@ -77,7 +80,7 @@ def analyze_over_http(
         response = httpx.post(
             endpoint,
             content=_encoded(request),
-            headers=_headers(key),
+            headers=_JSON | _authorization(key),
             timeout=httpx.Timeout(timeout, connect=_CONNECT_SECONDS),
             # What stays on this machine is never sent to a proxy that the environment names.
             trust_env=not local,
@@ -99,14 +102,9 @@ class AsyncService:
     """
 
     def __init__(self, url: str, timeout: float, key: str | None, connections: int) -> None:
-        self._endpoint, self._place, local = _endpoint(url)
+        self._endpoint, self._place, _ = _endpoint(url)
         self._timeout = timeout
-        self._web = httpx.AsyncClient(
-            headers=_headers(key),
-            timeout=httpx.Timeout(timeout, connect=_CONNECT_SECONDS),
-            limits=httpx.Limits(max_connections=connections, keepalive_expiry=2),
-            trust_env=not local,
-        )
+        self._web = open_client(url, timeout, key, connections)
 
     @property
     def place(self) -> str:
@@ -130,7 +128,7 @@ class AsyncService:
         """
         with _explained(self._place, self._timeout):
             response = await self._web.post(
-                self._endpoint, content=_encoded(request), headers=dict(headers or {})
+                self._endpoint, content=_encoded(request), headers=_JSON | dict(headers or {})
             )
         return _body(response, self._place)
 
@@ -160,10 +158,6 @@ def _explained(place: str, timeout: float) -> Iterator[None]:
         ) from error
 
 
-def _headers(key: str | None) -> dict[str, str]:
-    return {"Content-Type": "application/json"} | _authorization(key)
-
-
 def _authorization(key: str | None) -> dict[str, str]:
     if not key:
         return {}
@@ -188,26 +182,31 @@ def _endpoint(url: str) -> tuple[str, str, bool]:
     return f"{parts.scheme}://{parts.netloc}{path}/analyze", place, local
 
 
-def open_client(url: str, timeout: float, key: str | None = None) -> httpx.AsyncClient:
+def open_client(
+    url: str, timeout: float, key: str | None = None, connections: int | None = None
+) -> httpx.AsyncClient:
     """A client of all routes of a service, for whoever handles responses and failures itself.
 
     Args:
         url: as `analyze_over_http`.
         timeout: seconds to wait for an answer once connected.
         key: the API key, where the service asks for one.
+        connections: most at a time; None leaves it to the caller to bound what it asks.
 
     Raises:
         InvalidRequestError: the URL or the key is none.
     """
     endpoint, _, local = _endpoint(url)
-    return httpx.AsyncClient(
-        base_url=endpoint.removesuffix("/analyze"),
-        headers=_authorization(key),
-        timeout=httpx.Timeout(timeout, connect=_CONNECT_SECONDS),
-        # As many as its caller asks at a time, which is that caller's to bound.
-        limits=httpx.Limits(max_connections=None, keepalive_expiry=2),
-        trust_env=not local,
-    )
+    try:
+        return httpx.AsyncClient(
+            base_url=endpoint.removesuffix("/analyze"),
+            headers=_authorization(key),
+            timeout=httpx.Timeout(timeout, connect=_CONNECT_SECONDS),
+            limits=httpx.Limits(max_connections=connections, keepalive_expiry=2),
+            trust_env=not local,
+        )
+    except httpx.InvalidURL:
+        raise _bad_url() from None
 
 
 def _bad_url() -> InvalidRequestError:
@@ -235,7 +234,7 @@ def _body(response: httpx.Response, place: str) -> dict[str, Any]:
             return body
         if isinstance(reported := body.get("error"), dict) and not response.is_success:
             raise _reported(reported, response, place)
-    status, after = response.status_code, _retry_after(response)
+    status, after = response.status_code, retry_after(response)
     if status in _NOT_THERE:
         raise UnreachableError(
             f"{place} answered with HTTP {status}: the service behind it is not there, or busy.",
@@ -247,7 +246,7 @@ def _body(response: httpx.Response, place: str) -> dict[str, Any]:
     )
 
 
-def _retry_after(response: httpx.Response) -> int | None:
+def retry_after(response: httpx.Response) -> int | None:
     """Seconds after which to try again, where the response tells: as a number or as a date."""
     said = response.headers.get("retry-after", "").strip()
     if said.isascii() and said.isdigit():
@@ -262,14 +261,12 @@ def _retry_after(response: httpx.Response) -> int | None:
 
 def _reported(reported: dict[str, Any], response: httpx.Response, place: str) -> ServiceError:
     code, message, param = (reported.get(name) for name in ("code", "message", "param"))
-    status, retry_after = response.status_code, _retry_after(response)
+    status, after = response.status_code, retry_after(response)
     if not isinstance(code, str) or not isinstance(message, str):
-        return RefusedError(
-            f"{place} refused the request with HTTP {status}.", retry_after=retry_after
-        )
+        return RefusedError(f"{place} refused the request with HTTP {status}.", retry_after=after)
     kind = _BY_CODE.get(code)
     message = message[:_LONGEST_MESSAGE]
     if kind is None:
         message = f"{place} refused the request with HTTP {status}: {message}"
-        return RefusedError(message, retry_after=retry_after)
-    return kind(message, param=param if isinstance(param, str) else None, retry_after=retry_after)
+        return RefusedError(message, retry_after=after)
+    return kind(message, param=param if isinstance(param, str) else None, retry_after=after)

@@ -19,10 +19,7 @@ from typing import Any, TextIO
 import httpx
 
 from service.batch.lines import Line
-from service.client import UnreachableError
-
-HEADERS = {"X-MentalLLaMA-Priority": "bulk"}
-"""A batch waits behind whoever waits for an answer."""
+from service.client import BULK, UnreachableError, retry_after
 
 _BUSY = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
 _TRIES = 20
@@ -115,15 +112,14 @@ async def _answer(
 
 async def _send(client: httpx.AsyncClient, line: Line) -> httpx.Response:
     """Send until the service takes it, or has refused it often enough."""
-    headers = {"Content-Type": "application/json", **HEADERS}
+    headers = {"Content-Type": "application/json", **BULK}
     wait = _FIRST_WAIT
     for _ in range(_TRIES - 1):
         response = await client.post(line.url, content=line.body, headers=headers)
-        after = response.headers.get("retry-after", "")
-        if response.status_code not in _BUSY or not after:
+        if response.status_code not in _BUSY or not response.headers.get("retry-after"):
             return response
-        seconds = float(after) if after.isascii() and after.isdigit() else wait
-        await asyncio.sleep(min(seconds, _LONGEST_WAIT))
+        told = retry_after(response)
+        await asyncio.sleep(min(wait if told is None else told, _LONGEST_WAIT))
         wait *= 2
     return await client.post(line.url, content=line.body, headers=headers)
 

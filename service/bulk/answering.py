@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from imhi.tasks import Question
 from service.bulk.records import Outcome
-from service.client import AsyncService, RefusedError, UnreachableError
+from service.client import BULK, AsyncService, RefusedError, UnreachableError
 from service.errors import (
     BodyTooLargeError,
     EmptyTextError,
@@ -33,7 +33,6 @@ Answer = Callable[[str], Awaitable[Outcome]]
 
 _OF_THE_TEXT = (EmptyTextError, TextTooLongError, BodyTooLargeError)
 _TEMPORARY = (UnreachableError, OverloadedError, NotReadyError)
-_BULK = {"X-MentalLLaMA-Priority": "bulk"}
 _FIRST_WAIT, _LONGEST_WAIT = 1.0, 60.0
 _TRIES = 3
 PROBE = "The bus was on time today."
@@ -137,7 +136,7 @@ async def over_http(
         since, wait = loop.time(), _FIRST_WAIT
         while True:
             try:
-                response = await service.analyze({**request, "text": text}, _BULK)
+                response = await service.analyze({**request, "text": text}, BULK)
             except _OF_THE_TEXT as error:
                 return failed(error)
             except ServiceError as error:

@@ -23,9 +23,9 @@ from itertools import islice
 from typing import Any
 
 from imhi.tasks import Question
-from service.bulk.answering import Answer, failed, planned
+from service.bulk.answering import Answer, planned
 from service.bulk.parts import PART_ROWS
-from service.bulk.pipeline import keep
+from service.bulk.pipeline import failed_row, keep
 from service.bulk.records import Outcome
 from service.bulk.run import Prepared
 from service.bulk.sources import Row
@@ -203,13 +203,8 @@ def _parts(prepared: Prepared, missing: frozenset[int]) -> Iterator[tuple[int, l
 
 def _whole(rows: Sequence[Row], outcomes: Sequence[Outcome | None]) -> list[Outcome]:
     """The outcomes of all rows of a part, those without a text included."""
-    found = []
-    for row, outcome in zip(rows, outcomes, strict=True):
-        if outcome is None:
-            assert row.error is not None
-            outcome = failed(row.error)
-        found.append(outcome)
-    return found
+    pairs = zip(rows, outcomes, strict=True)
+    return [failed_row(row) if outcome is None else outcome for row, outcome in pairs]
 
 
 def _engines(said: int | None) -> tuple[int, dict[str, float]]:

@@ -51,8 +51,14 @@ def keep(
         for record in records.of(first + place, row, outcome)
     ]
     tally = Tally.of(outcomes)
-    parts.write(number, made, records.schema(), tally)
+    parts.write(number, made, records.schema, tally)
     return tally
+
+
+def failed_row(row: Row) -> Outcome:
+    """The outcome of a row without a text."""
+    assert row.error is not None
+    return failed(row.error)
 
 
 async def analyse(
@@ -85,7 +91,9 @@ async def analyse(
     async def one(number: int, place: int, row: Row) -> None:
         part = begun[number]
         try:
-            part.outcomes[place] = await answer(row.text) if row.text is not None else _failed(row)
+            part.outcomes[place] = (
+                await answer(row.text) if row.text is not None else failed_row(row)
+            )
             part.missing -= 1
             if not part.missing and len(part.rows) == rows_of(number, total):
                 del begun[number]
@@ -122,8 +130,3 @@ async def analyse(
         for task in running:
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
-
-
-def _failed(row: Row) -> Outcome:
-    assert row.error is not None
-    return failed(row.error)

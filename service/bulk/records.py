@@ -11,6 +11,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from imhi.tasks import Question
@@ -20,6 +21,18 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 ROW = "row"
+
+_SCALARS: Mapping[str, type] = {
+    "label": str,
+    "candidate": str,
+    "probability": float,
+    "abstained": bool,
+    "urgent": bool,
+    "label_mass": float,
+    "explanation": str,
+    "consistency": float,
+    "finish_reason": str,
+}
 
 
 class Layout(StrEnum):
@@ -33,7 +46,7 @@ Outcome = Mapping[str, Any]
 """What was said about a text, as a result of `POST /analyze`: `answers`, `truncated`, `error`."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Records:
     """The form of a result.
 
@@ -51,13 +64,13 @@ class Records:
     questions: tuple[Question, ...]
     nested: bool
 
+    @cached_property
     def schema(self) -> pa.Schema:
         """The result's columns."""
         import pyarrow as pa
 
-        own = [*self._answer_fields(), *self._error_fields()]
-        kept = [pa.field(*one) for one in zip(self._names(), self._types(), strict=True)]
-        return pa.schema([pa.field(ROW, pa.int64()), *kept, *own])
+        kept = [pa.field(name, kind) for name, kind in self._kept]
+        return pa.schema([pa.field(ROW, pa.int64()), *kept, *self._own_fields])
 
     def of(self, number: int, row: Row, outcome: Outcome) -> Iterator[dict[str, Any]]:
         """The records of a row.
@@ -67,13 +80,12 @@ class Records:
             row: what was read.
             outcome: what was said about it.
         """
-        values = [row.text, *(row.columns.get(name) for name in self.carried.names)]
-        if self.text is None:
-            values = values[1:]
-        begun = {
-            ROW: number,
-            **dict(zip(self._names(), map(_plain, values, self._types()), strict=True)),
-        }
+        values = [row.columns.get(name) for name in self.carried.names]
+        if self.text is not None:
+            values.insert(0, row.text)
+        begun: dict[str, Any] = {ROW: number}
+        for (name, kind), value in zip(self._kept, values, strict=True):
+            begun[name] = _plain(value, kind)
         error = outcome["error"]
         if error is not None:
             yield begun | {"error": error["code"], "error_message": error["message"]}
@@ -81,7 +93,7 @@ class Records:
         truncated = self._list(outcome["truncated"])
         if self.layout is Layout.TIDY:
             for answer in outcome["answers"]:
-                own = {name: answer[name] for name, _ in _scalars()}
+                own = {name: answer[name] for name in _SCALARS}
                 yield {
                     **begun,
                     "task": answer["task"],
@@ -95,29 +107,35 @@ class Records:
         wide: dict[str, Any] = {}
         for answer in outcome["answers"]:
             name = answer["question"]
-            wide |= {f"{name}.{own}": answer[own] for own, _ in _scalars()}
+            wide |= {f"{name}.{own}": answer[own] for own in _SCALARS}
             wide |= {f"{name}.p.{label}": p for label, p in answer["probabilities"].items()}
             wide[f"{name}.evidence"] = self._list(answer["evidence"])
         yield {**begun, **wide, "truncated": truncated}
 
-    def _names(self) -> list[str]:
-        """What the kept columns are called in the result."""
-        taken = {ROW, *(one.name for one in (*self._answer_fields(), *self._error_fields()))}
-        names = []
-        for name in ([] if self.text is None else [self.text]) + list(self.carried.names):
+    @cached_property
+    def _kept(self) -> tuple[tuple[str, pa.DataType], ...]:
+        """What columns of the input are called in the result, and their types, the text first."""
+        import pyarrow as pa
+
+        kept = [] if self.text is None else [(self.text, pa.string())]
+        for name, kind in zip(self.carried.names, self.carried.types, strict=True):
+            kept.append((name, kind if self.nested or _is_flat(kind) else pa.string()))
+        taken = {ROW, *(field.name for field in self._own_fields)}
+        named = []
+        for name, kind in kept:
             while name in taken:
                 name = f"input_{name}"
             taken.add(name)
-            names.append(name)
-        return names
+            named.append((name, kind))
+        return tuple(named)
 
-    def _types(self) -> list[pa.DataType]:
+    @cached_property
+    def _own_fields(self) -> list[pa.Field]:
+        """Fields of the answers, then of a failure."""
         import pyarrow as pa
 
-        types = [
-            kind if self.nested or _is_flat(kind) else pa.string() for kind in self.carried.types
-        ]
-        return ([] if self.text is None else [pa.string()]) + types
+        failure = [pa.field("error", pa.string()), pa.field("error_message", pa.string())]
+        return [*self._answer_fields(), *failure]
 
     def _answer_fields(self) -> list[pa.Field]:
         import pyarrow as pa
@@ -126,51 +144,32 @@ class Records:
         cut = pa.struct([("start", pa.int64()), ("end", pa.int64())])
         evidence = pa.list_(quote) if self.nested else pa.string()
         truncated = pa.field("truncated", pa.list_(cut) if self.nested else pa.string())
+        kinds = {str: pa.string(), float: pa.float64(), bool: pa.bool_()}
+        scalars = [pa.field(name, kinds[kind]) for name, kind in _SCALARS.items()]
         if self.layout is Layout.TIDY:
             probabilities = pa.map_(pa.string(), pa.float64()) if self.nested else pa.string()
             return [
                 pa.field("task", pa.string()),
                 pa.field("question", pa.string()),
-                *(pa.field(name, kind) for name, kind in _scalars()),
+                *scalars,
                 pa.field("probabilities", probabilities),
                 pa.field("evidence", evidence),
                 truncated,
             ]
         fields = []
         for question in self.questions:
-            fields += [pa.field(f"{question.id}.{name}", kind) for name, kind in _scalars()]
+            fields += [one.with_name(f"{question.id}.{one.name}") for one in scalars]
             fields += [
                 pa.field(f"{question.id}.p.{label.id}", pa.float64()) for label in question.labels
             ]
             fields.append(pa.field(f"{question.id}.evidence", evidence))
         return [*fields, truncated]
 
-    def _error_fields(self) -> list[pa.Field]:
-        import pyarrow as pa
-
-        return [pa.field("error", pa.string()), pa.field("error_message", pa.string())]
-
     def _map(self, value: Mapping[str, float]) -> object:
         return list(value.items()) if self.nested else _json(value)
 
     def _list(self, value: Sequence[Mapping[str, Any]]) -> object:
         return list(value) if self.nested else _json(value)
-
-
-def _scalars() -> list[tuple[str, pa.DataType]]:
-    import pyarrow as pa
-
-    return [
-        ("label", pa.string()),
-        ("candidate", pa.string()),
-        ("probability", pa.float64()),
-        ("abstained", pa.bool_()),
-        ("urgent", pa.bool_()),
-        ("label_mass", pa.float64()),
-        ("explanation", pa.string()),
-        ("consistency", pa.float64()),
-        ("finish_reason", pa.string()),
-    ]
 
 
 def _is_flat(kind: pa.DataType) -> bool:

@@ -12,7 +12,7 @@ from typing import Any
 
 from imhi.tasks import WORDING_VERSION, Question
 from service.bulk.errors import InputError, OutputError
-from service.bulk.formats import STANDARD_INPUT, Format, format_of, spool
+from service.bulk.formats import RESULTS, STANDARD_INPUT, Format, format_of, spool
 from service.bulk.page import to_page
 from service.bulk.parts import PART_ROWS, Parts
 from service.bulk.pipeline import part_count
@@ -23,6 +23,7 @@ from service.bulk.survey import Survey, survey
 from service.bulk.tally import Tally
 from service.bulk.whole import whole
 from service.bulk.writers import write_result
+from service.weights import digest
 
 _SESSIONS = "sessions.jsonl"
 
@@ -82,8 +83,8 @@ class Prepared:
             "version": 1,
             "part_rows": PART_ROWS,
             "files": [
-                {"name": source.path.name, "format": source.format, "sha256": digest}
-                for source, digest in zip(found.sources, found.digests, strict=True)
+                {"name": source.path.name, "format": source.format, "sha256": sha256}
+                for source, sha256 in zip(found.sources, found.digests, strict=True)
             ],
             "column": found.column,
             "layout": self.job.layout,
@@ -118,7 +119,7 @@ class Prepared:
         if self.parts.begun or self.job.restart or not result.exists():
             return None
         summary = read_summary(result)
-        if summary is None or (summary.run, summary.sha256) != (_sha256(asked), _digest(result)):
+        if summary is None or (summary.run, summary.sha256) != (_sha256(asked), digest(result)):
             raise OutputError(
                 f"{result.name} is there already. Choose another --output, or replace it with "
                 "--restart."
@@ -178,7 +179,7 @@ class Prepared:
             if not self.parts.done(number):
                 raise InputError("An input file has changed during the run: begin again.")
             tally.merge(self.parts.tally(number))
-        write_result(job.result, self.kind, records.schema(), self.parts.tables(count))
+        write_result(job.result, self.kind, records.schema, self.parts.tables(count))
         summary = Summary(
             result=job.result.name,
             files=[source.path.name for source in self.survey.sources],
@@ -188,7 +189,7 @@ class Prepared:
             sessions=self._sessions(),
             notice=notice,
             run=_sha256(asked),
-            sha256=_digest(job.result),
+            sha256=digest(job.result),
         )
         with whole(summary_path(job.result)) as part:
             part.write_text(f"{summary.model_dump_json(indent=2)}\n", encoding="utf-8")
@@ -238,7 +239,7 @@ def _checked(job: Job) -> tuple[Format, Parts]:
         InputError, OutputError: the result cannot be made where it is asked for.
     """
     kind = format_of(job.result, job.result_format, option="--output-format")
-    if kind not in (Format.PARQUET, Format.JSONL, Format.CSV):
+    if kind not in RESULTS:
         raise OutputError("A result is Parquet, JSON lines or CSV: choose another --output.")
     if not job.result.parent.is_dir():
         raise OutputError(f"The folder {job.result.parent} does not exist.")
@@ -261,7 +262,7 @@ def model_facts(model: str) -> dict[str, Any]:
     manifest = directory / MANIFEST_FILE
     return {
         "path": str(directory),
-        "manifest": _digest(manifest) if manifest.is_file() else None,
+        "manifest": digest(manifest) if manifest.is_file() else None,
         # Weights take long to read; another model's have other names or sizes.
         "files": {
             one.name: one.stat().st_size
@@ -288,12 +289,12 @@ def policy_facts() -> dict[str, Any]:
 
 
 def _source(name: str, job: Job, parts: Parts) -> Source:
-    if name != STANDARD_INPUT:
-        path = Path(name)
-        return Source(path, format_of(path, job.input_format, option="--input-format"))
-    kind = format_of(Path(name), job.input_format, option="--input-format")
-    spool(parts.input)
-    return Source(parts.input, kind)
+    path = Path(name)
+    kind = format_of(path, job.input_format, option="--input-format")
+    if name == STANDARD_INPUT:
+        path = parts.input
+        spool(path)
+    return Source(path, kind)
 
 
 def _check_space(result: Path, looked: Survey) -> None:
@@ -309,8 +310,3 @@ def _check_space(result: Path, looked: Survey) -> None:
 
 def _sha256(asked: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -6,7 +6,6 @@ work and progress has an end. It takes seconds for a million rows.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from service.bulk.errors import InputError
 from service.bulk.formats import Format, unreadable
 from service.bulk.sources import Row, Source
+from service.weights import digest
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -168,7 +168,6 @@ def _names(header: Sequence[str]) -> str:
 
 def _digest(source: Source) -> str:
     try:
-        with source.path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return digest(source.path)
     except OSError as error:
         raise unreadable(source.path, error) from error

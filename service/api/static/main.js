@@ -43,7 +43,7 @@ function request() {
 function changed() {
   form.measure();
   const said = request();
-  if (said.texts?.length > 3) said.texts = [...said.texts.slice(0, 3)];
+  if (said.texts?.length > 3) said.texts = said.texts.slice(0, 3);
   byId("snippet").textContent = snippets[language](said, base, keyed);
   byId("go").textContent = file ? `Analyse ${file.posts.length} posts` : "Analyse";
 }
