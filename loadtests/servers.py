@@ -70,8 +70,10 @@ async def plain(
     all_variables = environment(resolved, os.environ, cpu=runs_on_cpu()) | dict(variables or {})
     others = [name for name in all_variables["VLLM_PLUGINS"].split(",") if name != PLUGIN]
     all_variables["VLLM_PLUGINS"] = ",".join(others)
-    # One process for scheduler and model is ours; vLLM's own two set their threads themselves.
-    for name in (MODEL_VARIABLE, "VLLM_ENABLE_V1_MULTIPROCESSING", "OMP_NUM_THREADS"):
+    # One process for scheduler and model is ours; vLLM's own two set their threads themselves. What
+    # it compiles is kept where it always is.
+    ours = ("VLLM_ENABLE_V1_MULTIPROCESSING", "OMP_NUM_THREADS", "VLLM_CACHE_ROOT")
+    for name in (MODEL_VARIABLE, *ours):
         all_variables.pop(name, None)
     command = [sys.executable, "-P", "-m", "service.server", resolved.path]
     command += ["--served-model-name", PLAIN_NAME, "--host", "127.0.0.1"]

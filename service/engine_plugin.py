@@ -10,6 +10,7 @@ from __future__ import annotations
 def register() -> None:
     """Make all changes; a second call changes nothing."""
     from service import (
+        compiled,
         eager_ranks,
         float_head,
         fused_layers,
@@ -18,6 +19,7 @@ def register() -> None:
         logs,
         mixed_logprobs,
         orphans,
+        packed_linear,
         short_blocks,
     )
 
@@ -26,7 +28,9 @@ def register() -> None:
     orphans.register()
     float_head.register()
     fused_layers.register()
+    packed_linear.register()
     head_rows.register()
     short_blocks.register()
     mixed_logprobs.register()
     eager_ranks.register()
+    compiled.register()

@@ -19,10 +19,11 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import NoReturn
 
-from service import short_blocks
+from service import compiled, short_blocks
 from service.analysis.quotation import BACKEND
 from service.chat_template import served_template
-from service.models import ResolvedModel
+from service.errors import ModelError
+from service.models import ResolvedModel, cache_directory
 from service.settings import STOP_SECONDS, Settings, load_settings
 from service.weights import SAFETENSORS, check_directory
 
@@ -63,8 +64,9 @@ def engine_options(model: ResolvedModel, given: Sequence[str], *, cpu: bool) -> 
         defaults["--block-size"] = str(
             2 * short_blocks.TOKENS if _has_amx() else short_blocks.TOKENS
         )
-        # Compiling takes minutes and a C++ compiler, and gains little on a CPU.
-        defaults["--enforce-eager"] = None
+        # A minute or two for each model, once: paid for the one that everybody starts.
+        if not model.embedded or not compiled.can_compile(os.environ):
+            defaults["--enforce-eager"] = None
     options = list(given)
     for name, value in defaults.items():
         if not has_option(given, name):
@@ -129,6 +131,9 @@ def environment(model: ResolvedModel, present: Mapping[str, str], *, cpu: bool) 
             defaults["OMP_NUM_THREADS"] = str(len(cores))
             defaults["KMP_BLOCKTIME"] = "5"
             defaults["KMP_TPAUSE"] = "0"
+        # What is compiled holds for one kind of processor, while a home can be on several.
+        with contextlib.suppress(ModelError):  # no home: vLLM's own place, or the user's
+            defaults["VLLM_CACHE_ROOT"] = str(cache_directory() / "vllm" / compiled.machine_key())
         openmp = _intel_openmp()
         if openmp is not None and "iomp" not in present.get("LD_PRELOAD", ""):
             added["LD_PRELOAD"] = ":".join(filter(None, [present.get("LD_PRELOAD"), str(openmp)]))

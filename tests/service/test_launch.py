@@ -46,6 +46,24 @@ def test_a_cpu_gets_the_shortest_blocks_that_its_kernel_takes(
     assert options[options.index("--block-size") + 1] == tokens
 
 
+def test_the_embedded_model_is_compiled_where_it_can_be(monkeypatch) -> None:
+    embedded = ResolvedModel("/cache/mentalllama-embedded", "mentalllama-embedded", embedded=True)
+    for can in (True, False):
+        monkeypatch.setattr(launch.compiled, "can_compile", lambda _, can=can: can)
+        assert ("--enforce-eager" in engine_options(embedded, [], cpu=True)) is not can
+        assert "--enforce-eager" in engine_options(HUB, [], cpu=True)
+
+
+def test_what_is_compiled_is_kept_by_processor(monkeypatch, tmp_path) -> None:
+    monkeypatch.setenv("MENTALLLAMA_CACHE", str(tmp_path))
+    kept = Path(environment(HUB, {}, cpu=True)["VLLM_CACHE_ROOT"])
+    assert kept.parent == tmp_path / "vllm"
+    monkeypatch.setattr(Path, "read_text", lambda *_, **__: "flags\t\t: another\n")
+    assert Path(environment(HUB, {}, cpu=True)["VLLM_CACHE_ROOT"]) != kept
+    assert "VLLM_CACHE_ROOT" not in environment(HUB, {}, cpu=False)
+    assert "VLLM_CACHE_ROOT" not in environment(HUB, {"VLLM_CACHE_ROOT": "/here"}, cpu=True)
+
+
 def test_only_safetensors_are_loaded() -> None:
     assert engine_options(HUB, [], cpu=False)[-2:] == ["--load-format", "safetensors"]
     streamed = ResolvedModel("s3://bucket/model", "model", embedded=False)
