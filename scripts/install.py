@@ -180,8 +180,8 @@ def check_machine() -> None:
         )
     if not any(shutil.which(compiler) for compiler in ("c++", "g++")):
         _say(
-            "warning: no C++ compiler found. vLLM compiles the model at its first start. On Debian "
-            "and Ubuntu: apt-get install g++; or start with: make serve ARGS=--enforce-eager"
+            "warning: no C++ compiler found, so that the model is served without being compiled, "
+            "which is slower. On Debian and Ubuntu: apt-get install g++ python3-dev"
         )
 
 

@@ -136,7 +136,7 @@ def _started(name: str, options: list[str], timeout: float) -> Iterator[httpx.As
     load_policy(load_settings())  # what is wrong is told of before anything is built
     resolved = resolve_model(name, announce=notice)
     with ExitStack() as stack:
-        with waiting(f"Loading {resolved.name}, the first time about a minute …"):
+        with waiting(f"Loading {resolved.name}, the first time a few minutes …"):
             socket = stack.enter_context(own_service(resolved, options))
         yield httpx.AsyncClient(
             transport=httpx.AsyncHTTPTransport(

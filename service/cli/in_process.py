@@ -55,7 +55,7 @@ async def _analyze(model: str, body: AnalyzeRequest) -> dict[str, Any]:
     from service.local import open_analyzer
 
     async with AsyncExitStack() as stack:
-        with waiting(f"Loading {resolved.name}, the first time about a minute …"):
+        with waiting(f"Loading {resolved.name}, the first time a few minutes …"):
             analyzer = await stack.enter_async_context(open_analyzer(resolved, policy=policy))
         work = plan(body, (model,), settings, analysis_id, analysis_id, analyzer.manifest)
         reader = Redacting(analyzer) if settings.redact else analyzer
