@@ -63,6 +63,7 @@ def log(caplog):
     pytest.importorskip("vllm")
     logger = logging.getLogger("vllm.mentalllama")
     logger.addHandler(caplog.handler)
+    caplog.set_level(logging.INFO, logger.name)  # other tests leave vLLM's log quiet
     yield caplog
     logger.removeHandler(caplog.handler)
 
@@ -94,7 +95,6 @@ def test_what_cannot_be_compiled_is_served_as_it_is(log, monkeypatch) -> None:
 
 
 def test_whoever_waits_for_the_compiler_is_told(log) -> None:
-    log.set_level(logging.INFO, "vllm.mentalllama")
     assert compiled._announced(lambda found: found)("loaded") == "loaded"
     assert "Compiling" not in log.text
     assert compiled._announced(lambda found: found)(None) is None
