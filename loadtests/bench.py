@@ -14,9 +14,9 @@ import os
 import platform
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from service import processor
 from service.analysis.analyzer import Analyzer
 from service.analysis.engine import Engine
 from service.analysis.vllm_engine import VllmEngine
@@ -112,8 +112,4 @@ def machine_facts() -> dict[str, Any]:
 
 def _processor() -> str:
     """The processor's name, where Linux tells it."""
-    with contextlib.suppress(OSError):
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
+    return next(iter(processor.names()), platform.processor() or platform.machine())

@@ -72,8 +72,8 @@ async def plain(
     all_variables["VLLM_PLUGINS"] = ",".join(others)
     # One process for scheduler and model is ours; vLLM's own two set their threads themselves. What
     # it compiles is kept where it always is.
-    ours = ("VLLM_ENABLE_V1_MULTIPROCESSING", "OMP_NUM_THREADS", "VLLM_CACHE_ROOT")
-    for name in (MODEL_VARIABLE, *ours):
+    threads = ("VLLM_ENABLE_V1_MULTIPROCESSING", "OMP_NUM_THREADS")
+    for name in (MODEL_VARIABLE, "VLLM_CACHE_ROOT", *threads):
         all_variables.pop(name, None)
     command = [sys.executable, "-P", "-m", "service.server", resolved.path]
     command += ["--served-model-name", PLAIN_NAME, "--host", "127.0.0.1"]

@@ -14,6 +14,7 @@ What cannot be compiled is served as it is: slower, and the log says so.
 
 from __future__ import annotations
 
+import logging
 import shutil
 import sysconfig
 from collections.abc import Mapping
@@ -21,6 +22,9 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from service import packed_linear, processor
+
+_LOG = logging.getLogger("vllm.mentalllama")  # below vLLM's, for its handler and level
 _MARK = "_mentalllama_compiled"
 _ROWS = 256
 """Enough for Inductor to divide its loops among threads, as for a step of the usual size."""
@@ -34,14 +38,8 @@ def can_compile(environment: Mapping[str, str]) -> bool:
 
 def machine_key() -> str:
     """Tells processors apart for which other code is compiled, which vLLM's own cache does not."""
-    from service import packed_linear
-
-    try:
-        facts = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        facts = ""
     wanted = ("model name", "flags", "CPU part", "Features")
-    lines = {line for line in facts.splitlines() if line.startswith(wanted)}
+    lines = {line for line in processor.facts() if line.startswith(wanted)}
     # Which of vLLM's kernels is part of the compiled function.
     lines.add(Path(packed_linear.__file__).read_text(encoding="utf-8"))
     return sha256("\n".join(sorted(lines)).encode()).hexdigest()[:16]
@@ -73,27 +71,19 @@ def _finished(load: Any) -> Any:
         loaded = load(*args, **kwargs)
         compiled = loaded._artifacts.compiled_fn
         if not hasattr(compiled, "finalize_loading"):
-            compiled.finalize_loading = _nothing
+            compiled.finalize_loading = lambda config: None
         return loaded
 
     return load_and_finish
 
 
-def _nothing(config: Any) -> None:
-    """What is left to do for a function that Inductor has compiled."""
-    del config
-
-
 def _announced(try_load: Any) -> Any:
-    """VLLM's attempt to load, and a word where there is nothing to load."""
-    from vllm.logger import init_logger
-
-    logger = init_logger("vllm.mentalllama")
+    """The attempt to load, and a word where there is nothing to load."""
 
     def load_or_say(*args: Any, **kwargs: Any) -> Any:
         loaded = try_load(*args, **kwargs)
         if loaded is None:
-            logger.info(
+            _LOG.info(
                 "Compiling the model for this processor: a minute or two, once. Later starts load "
                 "it; --enforce-eager does without."
             )
@@ -105,9 +95,6 @@ def _announced(try_load: Any) -> Any:
 def _shorter(warm: Any) -> Any:
     """The runner's first run of a compiled model, with fewer rows and a way out."""
     import torch
-    from vllm.logger import init_logger
-
-    logger = init_logger("vllm.mentalllama")
 
     def warm_shortly(runner: Any) -> None:
         if runner.cache_config.kv_cache_memory_bytes is not None and not runner.is_pooling_model:
@@ -118,7 +105,7 @@ def _shorter(warm: Any) -> Any:
             compiled = [one for one in runner.model.modules() if hasattr(one, "do_not_compile")]
             if not compiled:
                 raise
-            logger.warning(
+            _LOG.warning(
                 "The model could not be compiled (%s) and is served as it is, which is slower. "
                 "--enforce-eager does not try.",
                 type(error).__name__,

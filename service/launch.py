@@ -19,7 +19,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import NoReturn
 
-from service import compiled, short_blocks
+from service import compiled, processor, short_blocks
 from service.analysis.quotation import BACKEND
 from service.chat_template import served_template
 from service.errors import ModelError
@@ -222,9 +222,7 @@ def _plugins(present: str | None) -> str:
 
 def _has_amx() -> bool:
     """Whether the processor has AMX, whose attention kernel takes blocks of 32 tokens."""
-    with contextlib.suppress(OSError):
-        return "amx_tile" in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
-    return False
+    return any("amx_tile" in line for line in processor.facts())
 
 
 def _intel_openmp() -> Path | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,7 +15,7 @@ from loadtests.servers import running, spawn
 from service.analysis.questions import asked_questions
 from service.models import manifest_of
 
-__all__ = ["RunningServer", "asked_by_default", "serve", "start"]
+__all__ = ["RunningServer", "asked_by_default", "bare_environment", "serve", "start"]
 
 START_SECONDS = 300.0
 
@@ -23,6 +24,12 @@ def asked_by_default() -> list[str]:
     """Ids of the questions that the embedded model answers where a request names none."""
     manifest = manifest_of("embedded")
     return [q.id for task in TASKS.values() for q in asked_questions(manifest, task)]
+
+
+def bare_environment() -> dict[str, str]:
+    """As on any machine: without what a test run or a developer has set for vLLM or for us."""
+    ours = ("VLLM_", "MENTALLLAMA_", "COLUMNS", "PYTEST")
+    return {name: value for name, value in os.environ.items() if not name.startswith(ours)}
 
 
 def start(

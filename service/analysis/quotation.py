@@ -24,9 +24,9 @@ _CHUNK = re.compile(r"\w+(?:'\w+)*|\s|[^\w\s]")
 # A lexer never goes back: half of a curly mark could be half of another character, so that only the
 # straight mark can open a quote. The others are kept out of the text.
 _UNQUOTED = '/[^"“”„«»]+/'
-# Begins and ends with something visible, and holds a letter. A class of Unicode makes it take twice
-# as long to make a grammar, so that it stands only where a post has letters beyond ASCII.
-_SAYS_SOMETHING = r"/(?s:[^\s].*)/ & /(?s:.*[^\s])/ & /(?s:.*{letter}.*)/"
+_BEGINS_AND_ENDS = r"/(?s:[^\s].*)/ & /(?s:.*[^\s])/"  # with something visible
+# A class of Unicode makes it take twice as long to make a grammar, so that it stands only where a
+# post has letters beyond ASCII.
 _LETTER, _ASCII_LETTER = r"\p{L}", "[A-Za-z]"
 
 
@@ -73,7 +73,7 @@ def quote_grammar(post: str) -> str:
             "start: TEXT? (quote TEXT)* quote?",
             text,
             'quote: "\\"" WORDS "\\""',
-            f"WORDS: ({' | '.join(names)}) & {_SAYS_SOMETHING.replace('{letter}', letter)}",
+            f"WORDS: ({' | '.join(names)}) & {_BEGINS_AND_ENDS} & /(?s:.*{letter}.*)/",
             *definitions,
             "",
         )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import signal
 import subprocess
@@ -17,7 +16,7 @@ from service.cli.exit_codes import ExitCode
 from service.settings import NOTICE
 from tests.e2e.posts import LONG, POST
 from tests.e2e.scrape import eventually, idle, total
-from tests.servers import asked_by_default
+from tests.servers import asked_by_default, bare_environment
 
 pytestmark = pytest.mark.engine
 
@@ -26,14 +25,12 @@ WAITING = "Waiting for the service …\n"
 
 
 def environment() -> dict[str, str]:
-    """As on any machine: without what a test run or a developer has set for vLLM or for us.
+    """As on a machine without a compiler.
 
-    And without a compiler: the server that the tests share compiles the model, and each other set
-    of options would compile it once more, for two minutes.
+    The server that the tests share compiles the model, and each other set of options would compile
+    it once more, for two minutes.
     """
-    ours = ("VLLM_", "MENTALLLAMA_", "COLUMNS", "PYTEST")
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
-    return kept | {"CXX": "no-compiler"}
+    return bare_environment() | {"CXX": "no-compiler"}
 
 
 def run(*arguments: str, stdin: str | bytes = b"") -> subprocess.CompletedProcess[str]:

@@ -26,7 +26,7 @@ from imhi.tasks import QUESTIONS
 from service.analysis.manifest import load_manifest
 from tests.e2e.scrape import eventually
 from tests.models import tiny_llama
-from tests.servers import serve
+from tests.servers import bare_environment, serve
 from tests.tokenizers import sentencepiece_tokenizer
 from tests.training.data.folders import INSTRUCTION, instruction, train_file, write_csv
 from training.errors import ExitCode
@@ -115,14 +115,12 @@ def write_imhi(folder: Path) -> Path:
 
 
 def environment() -> dict[str, str]:
-    """As on any machine: without what a test run or a developer has set for vLLM or for us.
+    """As on any machine, with one thread.
 
-    One thread: matrices as small as these gain nothing by a second, and where another program wants
+    Matrices as small as these gain nothing by a second one, and where another program wants
     the same core, threads that wait for each other make seconds into minutes.
     """
-    ours = ("VLLM_", "MENTALLLAMA_", "COLUMNS", "PYTEST")
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
-    return kept | {"OMP_NUM_THREADS": "1"}
+    return bare_environment() | {"OMP_NUM_THREADS": "1"}
 
 
 def run(*arguments: object) -> str:

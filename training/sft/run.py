@@ -20,6 +20,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from service import processor
 from service.analysis.manifest import MANIFEST_FILE, PromptStyle, Training, TrainingData
 from training.data.example import Split
 from training.data.prepared import Prepared, load_prepared
@@ -324,11 +325,7 @@ def _facts(recipe: Recipe, prepared: Prepared, rows: TrainingRows) -> dict[str, 
 
 def _processor() -> str:
     """The processor's name where Linux tells it."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return platform.processor() or platform.machine()
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    names = processor.names()
     return f"{len(names)} cores, {names[0]}" if names else platform.machine()
 
 
