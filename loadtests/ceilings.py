@@ -41,6 +41,11 @@ class Ceilings:
     device: str
     threads: int
 
+    @property
+    def products(self) -> float:
+        """Operations a second in the faster type: float32 where bfloat16 has no instructions."""
+        return max(self.bf16, self.float32)
+
 
 def measure_ceilings() -> Ceilings:
     """Measure for about ten seconds; nothing else should run meanwhile."""

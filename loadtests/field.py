@@ -35,6 +35,7 @@ class Field:
         web: the client of all servers.
         model: what is served.
         weights: the directory of its weights.
+        dtype: the type they are computed in, by ours and so by all rivals.
         folder: for logs and what is made of the weights.
         tokenizer: the model's.
         shape: the model's.
@@ -55,7 +56,10 @@ class Field:
         self.weights = Path(model.path)
         self.folder = folder
         self.tokenizer: Any = AutoTokenizer.from_pretrained(model.path)
-        self.shape = Shape.of(AutoConfig.from_pretrained(model.path).to_dict())
+        config = AutoConfig.from_pretrained(model.path)
+        self.dtype = servers.served_dtype(model) or str(config.dtype).removeprefix("torch.")
+        width = 4 if self.dtype == "float32" else 2
+        self.shape = Shape.of(config.to_dict(), bytes_per_weight=width)
         self._asked = asked
         self._stack = stack
         self._started: dict[str, Running] = {}
@@ -82,7 +86,8 @@ class Field:
             StartError: it did not start.
         """
         log = self.folder / "plain.log"
-        return await self._once("a plain vLLM server", servers.plain(self._asked, log))
+        server = servers.plain(self._asked, log, ("--dtype", self.dtype))
+        return await self._once("a plain vLLM server", server)
 
     async def llama_cpp(self) -> Running:
         """llama.cpp's, on the same weights.

@@ -26,9 +26,10 @@ class Generate:
 
     Args:
         weights: a directory.
+        dtype: of the weights in memory, as PyTorch calls it.
     """
 
-    def __init__(self, weights: Path) -> None:
+    def __init__(self, weights: Path, dtype: str) -> None:
         import torch
         from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -37,7 +38,7 @@ class Generate:
         self._tokenizer: Any = AutoTokenizer.from_pretrained(weights, padding_side="left")
         if self._tokenizer.pad_token is None:
             self._tokenizer.pad_token = self._tokenizer.eos_token
-        model: Any = AutoModelForCausalLM.from_pretrained(weights, dtype=torch.bfloat16)
+        model: Any = AutoModelForCausalLM.from_pretrained(weights, dtype=dtype)
         self._model = model.to(device).eval()
 
     async def ask(self, asks: Sequence[Ask]) -> list[Sample]:

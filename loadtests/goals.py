@@ -91,7 +91,7 @@ GOALS: Mapping[str, Goal] = {
         ),
         Goal(
             "limit.prefill",
-            "Prompt processing at saturation, share of the measured bf16 matrix ceiling",
+            "Prompt processing at saturation, share of the measured matrix ceiling",
             0.5,
             unit="share",
         ),

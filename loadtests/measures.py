@@ -89,11 +89,11 @@ async def limits(bench: Field, size: Size, ceilings: Ceilings) -> Measured:
     summary = await bench.measure(client, asks, size.concurrency)
     span = shared_reads(tokens, [bench.count(query_tail(STRESS))])
     done = operations(bench.shape, span) * summary.requests_per_second
-    share = {"operations_per_second": done, "share": done / ceilings.bf16}
+    share = {"operations_per_second": done, "share": done / ceilings.products}
     found.add("prefill", {**summary.to_json(), **share})
     found.goals["limit.prefill"] = (
-        done / ceilings.bf16,
-        f"posts of {tokens} tokens: {done / 1e9:,.0f} of {ceilings.bf16 / 1e9:,.0f} GFLOP/s",
+        done / ceilings.products,
+        f"posts of {tokens} tokens: {done / 1e9:,.0f} of {ceilings.products / 1e9:,.0f} GFLOP/s",
     )
     step, context = await _decoding_step(bench)
     moved = decoding_bytes(bench.shape, context) / step

@@ -40,7 +40,13 @@ class Shape:
     bytes_per_head_weight: int = 4
 
     @classmethod
-    def of(cls, config: Mapping[str, Any], *, bytes_per_head_weight: int = 4) -> Shape:
+    def of(
+        cls,
+        config: Mapping[str, Any],
+        *,
+        bytes_per_weight: int = 2,
+        bytes_per_head_weight: int = 4,
+    ) -> Shape:
         """From a model's `config.json`."""
         heads, hidden = int(config["num_attention_heads"]), int(config["hidden_size"])
         return cls(
@@ -51,6 +57,7 @@ class Shape:
             kv_heads=int(config.get("num_key_value_heads") or heads),
             head=int(config.get("head_dim") or hidden // heads),
             vocabulary=int(config["vocab_size"]),
+            bytes_per_weight=bytes_per_weight,
             bytes_per_head_weight=bytes_per_head_weight,
         )
 

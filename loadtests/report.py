@@ -45,8 +45,8 @@ ABOUT: Mapping[str, tuple[str, str]] = {
         "token for each question, with its log-probabilities. encoder: MiniLM with a head for "
         "each question, one pass a batch; the heads are untrained, which the time does not "
         "depend on; on paper: as many operations a second on BERT-base's shape. The limit: "
-        "operations that the work needs over the measured bf16 ceiling, when a post is computed "
-        "once (shared) and when it is computed for each question (single).",
+        "operations that the work needs over the measured ceiling of matrix products, when a post "
+        "is computed once (shared) and when it is computed for each question (single).",
     ),
     "questions": ("Questions on a post of 300 tokens", "How cost grows with them."),
     "lengths": ("Length of a post in tokens", "All questions on each."),
@@ -70,8 +70,8 @@ ABOUT: Mapping[str, tuple[str, str]] = {
     ),
     "limits": (
         "The machine's limit",
-        "Prefill of long posts against the measured bf16 matrix ceiling; decoding of one stream "
-        "against the measured reading bandwidth.",
+        "Prefill of long posts against the measured matrix ceiling (bf16; float32 where that is "
+        "faster); decoding of one stream against the measured reading bandwidth.",
     ),
     "paper": (
         "On paper: Llama-2-7B on one H100",

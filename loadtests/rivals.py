@@ -63,7 +63,7 @@ async def explained(bench: Field, size: Size) -> Measured:
         "chat": _Way(Chat(bench.web, plain.url, PLAIN_NAME), many, size.explained),
         **await _llama_cpp(bench, found, size.few),
     }
-    generate = Generate(bench.weights)
+    generate = Generate(bench.weights, bench.dtype)
     for number in range(size.rounds):
         items = mixed(size.explained, bench.count, seed=number)
         for way, one in ways.items():
@@ -142,7 +142,7 @@ class _Needed:
 
     @classmethod
     def of(cls, bench: Field, ceilings: Ceilings) -> _Needed:
-        return cls(bench, [bench.count(query_tail(one)) for one in ALL], ceilings.bf16)
+        return cls(bench, [bench.count(query_tail(one)) for one in ALL], ceilings.products)
 
     def shares(self, items: Sequence[Item], seconds: float) -> dict[str, float]:
         shared, alone = (

@@ -21,8 +21,15 @@ from pathlib import Path
 import httpx
 
 from service.chat_template import BARE_TEMPLATE
-from service.launch import MODEL_VARIABLE, PLUGIN, environment, runs_on_cpu
-from service.models import resolve_model
+from service.launch import (
+    MODEL_VARIABLE,
+    PLUGIN,
+    engine_options,
+    environment,
+    option_value,
+    runs_on_cpu,
+)
+from service.models import ResolvedModel, resolve_model
 from service.weights import SAFETENSORS
 
 START_SECONDS = 600.0
@@ -59,6 +66,12 @@ async def ours(
     command = [program, "serve", model, *options]
     with running(command, log, variables or {}, ready="/readyz") as server:
         yield server
+
+
+def served_dtype(model: ResolvedModel) -> str | None:
+    """The type that ours is told to compute a model in; None for the model's own."""
+    options = engine_options(model, [], cpu=runs_on_cpu())
+    return option_value(options, "--dtype", "") or None
 
 
 @contextlib.asynccontextmanager

@@ -64,8 +64,14 @@ def engine_options(model: ResolvedModel, given: Sequence[str], *, cpu: bool) -> 
         defaults["--block-size"] = str(
             2 * short_blocks.TOKENS if _has_amx() else short_blocks.TOKENS
         )
-        # A minute or two for each model, once: paid for the one that everybody starts.
-        if not model.embedded or not compiled.can_compile(os.environ):
+        slow = processor.lacks_bfloat16()
+        if model.embedded and slow:
+            # Products of bfloat16 take six times as long there. Weights of twice the size are
+            # nothing for this model; for a large one it is the operator who knows.
+            defaults["--dtype"] = "float32"
+        # A minute or two for each model, once: paid for the one that everybody starts, and not
+        # where it brings nothing since products take nearly all of the time.
+        if not model.embedded or slow or not compiled.can_compile(os.environ):
             defaults["--enforce-eager"] = None
     options = list(given)
     for name, value in defaults.items():
@@ -222,7 +228,7 @@ def _plugins(present: str | None) -> str:
 
 def _has_amx() -> bool:
     """Whether the processor has AMX, whose attention kernel takes blocks of 32 tokens."""
-    return any("amx_tile" in line for line in processor.facts())
+    return "amx_tile" in processor.flags()
 
 
 def _intel_openmp() -> Path | None:

@@ -17,3 +17,18 @@ def facts() -> list[str]:
 def names() -> list[str]:
     """What the processor is called, once for each core; none where it is not told, as on ARM."""
     return [line.partition(":")[2].strip() for line in facts() if line.startswith("model name")]
+
+
+def flags() -> frozenset[str]:
+    """What the processor can do, as Linux calls it on x86; none where it is not told."""
+    lines = (line for line in facts() if line.startswith("flags"))
+    return frozenset(next(lines, "").partition(":")[2].split())
+
+
+def lacks_bfloat16() -> bool:
+    """Whether this is an x86 processor that has no products of bfloat16.
+
+    AVX-512 has them since Cooper Lake and Zen 4; AVX2 alone does not.
+    """
+    known = flags()
+    return bool(known) and known.isdisjoint(("avx512_bf16", "amx_bf16"))

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from service import embedded
+from service import embedded, processor
 from service.adapter import shipped_adapter
 from service.analysis.analyzer import Analyzer
 from service.analysis.manifest import assumed_manifest, load_manifest
@@ -43,6 +43,7 @@ async def make_analyzer(
             f"The tokenizer is a {type(tokenizer).__name__}; the analysis needs a Hugging Face "
             "tokenizer. Serve the model with --tokenizer-mode hf."
         )
+    _say_if_slow(client)
     name = os.environ.get(MODEL_VARIABLE) or str(configuration.model)
     manifest = load_manifest(Path(configuration.model)) or assumed_manifest(
         str(configuration.model), bool(tokenizer.chat_template)
@@ -67,6 +68,20 @@ def show_baseline(client: EngineClient, named: Path | None) -> None:
     directories = Path(client.model_config.model), shipped_adapter(embedded.NAME)
     if baseline := load_baseline(named, *directories[: 1 + shipped]):
         export_baseline(baseline)
+
+
+def _say_if_slow(client: EngineClient) -> None:
+    """Warn of a model in bfloat16 or half on a CPU that has no products of them."""
+    from vllm.platforms import current_platform
+
+    dtype = str(client.model_config.dtype).removeprefix("torch.")
+    slow = current_platform.is_cpu() and processor.lacks_bfloat16()
+    if slow and dtype != "float32" and not client.model_config.quantization:
+        logger.warning(
+            "This processor has no instructions for %s: with --dtype float32 the model is several "
+            "times as fast, and its weights take twice the memory.",
+            dtype,
+        )
 
 
 def _grammars(client: EngineClient, tokenizer: Any) -> bool:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from loadtests.measured import QUICK, Measured, Size
 from loadtests.servers import StartError
-from loadtests.stability import AS_SERVED, ENGINES, _ran, price, row
+from loadtests.stability import AS_SERVED, ENGINES, _ran, price, row, stability
 
 RESULT = {
     "reads": 1200,
@@ -29,6 +31,25 @@ def test_a_row_holds_flips_and_throughput() -> None:
     found = row(RESULT)
     assert (found["flips"], found["posts_per_second"]) == (1, 4.0)
     assert "machine" not in found
+
+
+async def test_an_engine_that_is_served_already_is_not_measured_twice(
+    monkeypatch, tmp_path
+) -> None:
+    asked = []
+
+    def write(file: Path) -> None:
+        file.write_text(json.dumps({**RESULT, "machine": {"dtype": "float32"}}))
+
+    async def ran(command: list[str], _: dict[str, str]) -> None:
+        asked.append(command[command.index("--") + 1 :])
+        write(Path(command[command.index("--json") + 1]))
+
+    monkeypatch.setattr("loadtests.stability._ran", ran)
+    size = replace(QUICK, engines=tuple(ENGINES))
+    found = await stability(size, "embedded", tmp_path)
+    assert asked == [[], ["--max-num-seqs", "1"]]
+    assert found.absent["float32"] == "as served on this machine"
 
 
 def test_the_price_is_a_share_of_what_is_served() -> None:

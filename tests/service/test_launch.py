@@ -48,10 +48,23 @@ def test_a_cpu_gets_the_shortest_blocks_that_its_kernel_takes(
 
 def test_the_embedded_model_is_compiled_where_it_can_be(monkeypatch) -> None:
     embedded = ResolvedModel("/cache/mentalllama-embedded", "mentalllama-embedded", embedded=True)
+    monkeypatch.setattr(Path, "read_text", lambda *_, **__: "flags\t\t: avx512_bf16\n")
     for can in (True, False):
         monkeypatch.setattr(launch.compiled, "can_compile", lambda _, can=can: can)
         assert ("--enforce-eager" in engine_options(embedded, [], cpu=True)) is not can
         assert "--enforce-eager" in engine_options(HUB, [], cpu=True)
+
+
+def test_the_embedded_model_is_float32_where_bfloat16_is_slow(monkeypatch) -> None:
+    embedded = ResolvedModel("/cache/mentalllama-embedded", "mentalllama-embedded", embedded=True)
+    monkeypatch.setattr(Path, "read_text", lambda *_, **__: "flags\t\t: fma avx2\n")
+    options = engine_options(embedded, [], cpu=True)
+    assert options[options.index("--dtype") + 1] == "float32"
+    assert "--enforce-eager" in options
+    assert engine_options(embedded, ["--dtype", "half"], cpu=True).count("--dtype") == 1
+    # The memory for twice the weights of any model is not ours to spend.
+    assert "--dtype" not in engine_options(HUB, [], cpu=True)
+    assert "--dtype" not in engine_options(embedded, [], cpu=False)
 
 
 def test_what_is_compiled_is_kept_by_processor(monkeypatch, tmp_path) -> None:
