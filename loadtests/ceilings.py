@@ -12,10 +12,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from service import processor
+
 if TYPE_CHECKING:
     import torch
 
 _SIZES = (1024, 2048)
+_SMALL = (512,)
 _BYTES = 2**29
 _SECONDS = 1.5
 
@@ -52,8 +55,10 @@ def measure_ceilings() -> Ceilings:
     import torch
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
+    # Without instructions for it, one product of the large ones takes half a minute.
+    slow = device == "cpu" and processor.lacks_bfloat16()
     return Ceilings(
-        bf16=max(_product(size, torch.bfloat16, device) for size in _SIZES),
+        bf16=max(_product(size, torch.bfloat16, device) for size in (_SMALL if slow else _SIZES)),
         float32=max(_product(size, torch.float32, device) for size in _SIZES),
         memory=_copy(device),
         reading=_read(device),

@@ -26,8 +26,7 @@ def register() -> None:
 
     current_platform.import_kernels()
     decides = getattr(utils, "check_cpu_sgl_kernel", None)
-    packs = hasattr(torch.ops._C, "convert_weight_packed")
-    if decides is None or not packs or getattr(decides, _MARK, False) or not _has_the_path():
+    if decides is None or getattr(decides, _MARK, False) or not _has_the_path():
         return
 
     def check(n: int, k: int, dtype: Any) -> bool:
@@ -40,7 +39,11 @@ def register() -> None:
 
 
 def _has_the_path() -> bool:
-    """Whether this processor has AVX-512's bfloat16 products and no AMX."""
+    """Whether this processor has AVX-512's bfloat16 products and no AMX, and vLLM the kernel.
+
+    Its build for AVX2 has none.
+    """
     import torch
 
-    return bool(torch.cpu._is_avx512_bf16_supported()) and not torch.cpu._is_amx_tile_supported()
+    fits = torch.cpu._is_avx512_bf16_supported() and not torch.cpu._is_amx_tile_supported()
+    return bool(fits) and hasattr(torch.ops._C, "convert_weight_packed")

@@ -8,7 +8,8 @@ the machine could have done in the same time:
 forward and backward, 2 + 4 operations a weight and token (Kaplan et al., arXiv 2001.08361;
 Chowdhery et al., arXiv 2204.02311, appendix B); 4 for frozen weights, and 2 where nothing below
 them is trained either, since no gradient goes through. Attention scores are left out, so it is a
-lower bound. The ceiling is measured: a large bfloat16 matrix product, timed at the start.
+lower bound. The ceiling is measured: a large matrix product, timed at the start, in bfloat16, or in
+float32 on a processor whose products of bfloat16 are slower.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from service import processor
 from training.sft.weights import layer_stack
 
 REPORT = "training.json"
@@ -26,13 +28,15 @@ REPORT = "training.json"
 
 
 def matrix_ceiling(seconds: float = 1.0) -> float:
-    """Floating-point operations a second of a large bfloat16 matrix product on this device."""
+    """Floating-point operations a second of a large matrix product on this device."""
     import torch
 
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     size = 8192 if device.type == "cuda" else 2048
-    left = torch.randn(size, size, dtype=torch.bfloat16, device=device)
-    right = torch.randn(size, size, dtype=torch.bfloat16, device=device)
+    slow = device.type == "cpu" and processor.lacks_bfloat16()
+    dtype = torch.float32 if slow else torch.bfloat16
+    left = torch.randn(size, size, dtype=dtype, device=device)
+    right = torch.randn(size, size, dtype=dtype, device=device)
 
     def wait() -> None:
         if device.type == "cuda":
