@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 _SIZES = (1024, 2048)
 _SMALL = (512,)
 _BYTES = 2**29
+# Where a product of that size takes microseconds, its start counts for as much as itself.
+_GPU_SIZES = (4096, 8192)
+_GPU_BYTES = 2**32
 _SECONDS = 1.5
 
 
@@ -57,14 +60,18 @@ def measure_ceilings() -> Ceilings:
     device = "cuda" if torch.cuda.is_available() else "cpu"
     # Without instructions for it, one product of the large ones takes half a minute.
     slow = device == "cpu" and processor.lacks_bfloat16()
-    return Ceilings(
-        bf16=max(_product(size, torch.bfloat16, device) for size in (_SMALL if slow else _SIZES)),
-        float32=max(_product(size, torch.float32, device) for size in _SIZES),
+    sizes = _GPU_SIZES if device == "cuda" else _SIZES
+    found = Ceilings(
+        bf16=max(_product(size, torch.bfloat16, device) for size in (_SMALL if slow else sizes)),
+        float32=max(_product(size, torch.float32, device) for size in sizes),
         memory=_copy(device),
         reading=_read(device),
         device=torch.cuda.get_device_name(0) if device == "cuda" else "cpu",
         threads=torch.get_num_threads() if device == "cpu" else 0,
     )
+    if device == "cuda":
+        torch.cuda.empty_cache()  # servers count what is free when they start
+    return found
 
 
 def _product(size: int, dtype: torch.dtype, device: str) -> float:
@@ -79,23 +86,28 @@ def _product(size: int, dtype: torch.dtype, device: str) -> float:
 def _copy(device: str) -> float:
     import torch
 
-    source = torch.ones(_BYTES, dtype=torch.uint8, device=device)
+    size = _bytes(device)
+    source = torch.ones(size, dtype=torch.uint8, device=device)
     target = torch.empty_like(source)
-    return 2.0 * _BYTES / _best(lambda: target.copy_(source), device)
+    return 2.0 * size / _best(lambda: target.copy_(source), device)
 
 
 def _read(device: str) -> float:
     import torch
 
-    width = 4096
+    total, width = _bytes(device), 4096
     best = 0.0
     # PyTorch's product is not the fastest there is in every type; a sum does nothing but read.
     for dtype, size in ((torch.bfloat16, 2), (torch.float32, 4)):
-        matrix = torch.ones(_BYTES // (size * width), width, dtype=dtype, device=device)
+        matrix = torch.ones(total // (size * width), width, dtype=dtype, device=device)
         vector = torch.ones(width, dtype=dtype, device=device)
         for work in (lambda m=matrix, v=vector: torch.mv(m, v), matrix.sum):
-            best = max(best, _BYTES / _best(work, device))
+            best = max(best, total / _best(work, device))
     return best
+
+
+def _bytes(device: str) -> int:
+    return _GPU_BYTES if device == "cuda" else _BYTES
 
 
 def _best(work: Callable[[], object], device: str) -> float:

@@ -47,6 +47,7 @@ class Field:
         model: ResolvedModel,
         asked: str,
         folder: Path,
+        options: Sequence[str],
         stack: AsyncExitStack,
     ) -> None:
         from transformers import AutoConfig, AutoTokenizer
@@ -61,6 +62,7 @@ class Field:
         width = 4 if self.dtype == "float32" else 2
         self.shape = Shape.of(config.to_dict(), bytes_per_weight=width)
         self._asked = asked
+        self._options = tuple(options)
         self._stack = stack
         self._started: dict[str, Running] = {}
         self._marks = 0
@@ -77,7 +79,7 @@ class Field:
             StartError: it did not start.
         """
         log = self.folder / "ours.log"
-        return await self._once("our server", servers.ours(self._asked, log))
+        return await self._once("our server", servers.ours(self._asked, log, self._options))
 
     async def plain(self) -> Running:
         """vLLM's, on the same weights.
@@ -86,7 +88,7 @@ class Field:
             StartError: it did not start.
         """
         log = self.folder / "plain.log"
-        server = servers.plain(self._asked, log, ("--dtype", self.dtype))
+        server = servers.plain(self._asked, log, ("--dtype", self.dtype, *self._options))
         return await self._once("a plain vLLM server", server)
 
     async def llama_cpp(self) -> Running:
@@ -123,12 +125,13 @@ class Field:
 
 
 @contextlib.asynccontextmanager
-async def open_field(model: str, folder: Path) -> AsyncIterator[Field]:
+async def open_field(model: str, folder: Path, options: Sequence[str] = ()) -> AsyncIterator[Field]:
     """A field without servers yet; those that are started stop with the block.
 
     Args:
         model: a name that `service.models.resolve_model` takes.
         folder: for the servers' output.
+        options: options of vLLM, for ours and the plain server alike.
 
     Raises:
         ModelError: there is no such model.
@@ -136,4 +139,4 @@ async def open_field(model: str, folder: Path) -> AsyncIterator[Field]:
     resolved = resolve_model(model, announce=notice)
     async with AsyncExitStack() as stack:
         web = await stack.enter_async_context(session())
-        yield Field(web, resolved, model, folder, stack)
+        yield Field(web, resolved, model, folder, options, stack)

@@ -15,10 +15,14 @@ from typing import Any
 
 from imhi.parsing import parse_response
 from imhi.wording import render_query
+from loadtests.absent import AbsentError
 from loadtests.clients import EXPLANATION_TOKENS, Ask
 from loadtests.latency import Sample
 
 BATCH = 8
+
+_ROOM = 1.25
+"""What the weights take with keys, values and activations of a batch, times the weights alone."""
 
 
 class Generate:
@@ -27,6 +31,9 @@ class Generate:
     Args:
         weights: a directory.
         dtype: of the weights in memory, as PyTorch calls it.
+
+    Raises:
+        AbsentError: there are no weights, or the servers leave no room for them on the GPU.
     """
 
     def __init__(self, weights: Path, dtype: str) -> None:
@@ -35,6 +42,11 @@ class Generate:
 
         torch.set_num_threads(len(os.sched_getaffinity(0)))
         device = "cuda" if torch.cuda.is_available() else "cpu"
+        size = sum(file.stat().st_size for file in weights.glob("*.safetensors"))
+        if not size:
+            raise AbsentError("the model has no weights (loadtests/weightless.py)")
+        if device == "cuda":
+            _need_room(size)
         self._tokenizer: Any = AutoTokenizer.from_pretrained(weights, padding_side="left")
         if self._tokenizer.pad_token is None:
             self._tokenizer.pad_token = self._tokenizer.eos_token
@@ -74,3 +86,15 @@ class Generate:
         counts = (new != self._tokenizer.pad_token_id).sum(dim=1).tolist()
         texts = self._tokenizer.batch_decode(new, skip_special_tokens=True)
         return list(zip(texts, counts, strict=True))
+
+
+def _need_room(size: int) -> None:
+    import torch
+
+    needed = _ROOM * size
+    free, _ = torch.cuda.mem_get_info()
+    if free < needed:
+        raise AbsentError(
+            f"the servers leave {free / 1e9:.0f} GB of the GPU free, and it needs about "
+            f"{needed / 1e9:.0f}; a lower --gpu-memory-utilization in --options makes room"
+        )

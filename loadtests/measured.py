@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from loadtests.latency import Summary
@@ -47,6 +47,23 @@ class Size:
     engines: tuple[str, ...] = ("as served", "float32", "one at a time")
     flip_posts: int = 80
     engine_posts: int = 16
+
+    def enlarged(self, times: int = 1, rounds: int = 0, concurrency: int = 0) -> Size:
+        """The same for a machine that is faster, or for another load.
+
+        Args:
+            times: by which posts are multiplied where ways take turns.
+            rounds: instead of these; 0 for these.
+            concurrency: likewise.
+        """
+        return replace(
+            self,
+            rounds=rounds or self.rounds,
+            explained=self.explained * times,
+            few=self.few * times,
+            labelled=self.labelled * times,
+            concurrency=concurrency or self.concurrency,
+        )
 
 
 QUICK = Size(

@@ -32,6 +32,8 @@ ENCODERS: Mapping[str, str] = {"encoder": "float32", "encoder bf16": "bfloat16"}
 
 STOPPED = "chat, stopped after the label"
 
+TRANSFORMERS = "transformers"
+
 ON_PAPER = " as BERT-base, on paper"
 
 
@@ -63,20 +65,22 @@ async def explained(bench: Field, size: Size) -> Measured:
         "chat": _Way(Chat(bench.web, plain.url, PLAIN_NAME), many, size.explained),
         **await _llama_cpp(bench, found, size.few),
     }
-    generate = Generate(bench.weights, bench.dtype)
+    generate = _generate(bench, found)
     for number in range(size.rounds):
         items = mixed(size.explained, bench.count, seed=number)
         for way, one in ways.items():
             asks = [single(item) for item in spread(items, one.most)]
             found.add(way, await bench.measure(one.client, asks, one.concurrency))
             say("explained", number, way, found)
-        asks = [single(item) for item in spread(items, size.few)]
-        found.add("transformers", summarise(await generate.ask(asks)))
-        say("explained", number, "transformers", found)
+        if generate is not None:
+            asks = [single(item) for item in spread(items, size.few)]
+            found.add(TRANSFORMERS, summarise(await generate.ask(asks)))
+            say("explained", number, TRANSFORMERS, found)
     note = f"{size.rounds} rounds of {size.explained} posts, {many} at a time"
-    of = f"{note}; transformers had {size.few} of them, in batches"
     found.goals["explained.chat"] = (found.ratio("ours", "chat"), note)
-    found.goals["explained.transformers"] = (found.ratio("ours", "transformers"), of)
+    if generate is not None:
+        of = f"{note}; transformers had {size.few} of them, in batches"
+        found.goals["explained.transformers"] = (found.ratio("ours", TRANSFORMERS), of)
     return found
 
 
@@ -164,6 +168,15 @@ async def _llama_cpp(bench: Field, found: Measured, most: int) -> dict[str, Any]
         return {}
     # One request at a time: a second one would only wait.
     return {LLAMA_CPP: _Way(Chat(bench.web, server.url, LLAMA_CPP, stopped=True), 1, most)}
+
+
+def _generate(bench: Field, found: Measured) -> Generate | None:
+    """The paper's way, or none and the reason in what was found."""
+    try:
+        return Generate(bench.weights, bench.dtype)
+    except AbsentError as error:
+        found.absent[TRANSFORMERS] = str(error)
+        return None
 
 
 def _encoders(bench: Field, found: Measured) -> dict[str, Encoder]:

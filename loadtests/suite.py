@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shlex
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -115,7 +116,14 @@ class Report:
         write_text(self.folder / PAGE_FILE, to_html(document(self.done, outcomes, facts)))
 
 
-async def run(model: str, size: Size, names: Sequence[str], folder: Path, quick: bool) -> Report:
+async def run(
+    model: str,
+    size: Size,
+    names: Sequence[str],
+    folder: Path,
+    quick: bool,
+    options: Sequence[str] = (),
+) -> Report:
     """Measure, and write what was found after each measurement.
 
     Args:
@@ -124,6 +132,7 @@ async def run(model: str, size: Size, names: Sequence[str], folder: Path, quick:
         names: of measurements, in order.
         folder: for results and logs.
         quick: whether this is the short version, for the record.
+        options: options of vLLM, for ours and the plain server alike.
 
     Raises:
         ModelError: there is no such model.
@@ -134,10 +143,12 @@ async def run(model: str, size: Size, names: Sequence[str], folder: Path, quick:
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "version": "quick" if quick else "full",
         "model": model,
+        "device": ceilings.device,
+        "options": list(options),
         **machine_facts(),
     }
     report = Report(folder, facts, [], {}, {})
-    async with open_field(model, folder) as bench:
+    async with open_field(model, folder, options) as bench:
         given = Run(bench, size, ceilings, model, folder)
         for number, name in enumerate(names, 1):
             notice(f"[{number}/{len(names)}] {name}")
@@ -162,7 +173,20 @@ def main(
     most_posts: Annotated[
         int, typer.Option(min=1000, help="Of `growth`: the most posts, such as 100000.")
     ] = 10_000,
+    times: Annotated[
+        int, typer.Option(min=1, help="So many times the posts, for what is much faster.")
+    ] = 1,
+    rounds: Annotated[int, typer.Option(min=0, help="Rounds, in place of the usual.")] = 0,
+    concurrency: Annotated[
+        int, typer.Option(min=0, help="Requests that are open at once, in place of the usual.")
+    ] = 0,
     model: Annotated[str, typer.Option(help="`embedded`, a directory or a hub id.")] = "embedded",
+    options: Annotated[
+        str,
+        typer.Option(
+            help="Options of vLLM for both servers, such as '--gpu-memory-utilization 0.45'."
+        ),
+    ] = "",
     folder: Annotated[
         Path, typer.Option("--output", metavar="DIR", help="Folder for results and logs.")
     ] = Path("bench"),
@@ -176,10 +200,10 @@ def main(
                 f"There is no measurement {', '.join(unknown)}; there are: {', '.join(NAMES)}."
             )
         names = [name for name in NAMES if not wanted or name in wanted]
-        size = QUICK if quick else Size()
+        size = (QUICK if quick else Size()).enlarged(times, rounds, concurrency)
         if most_posts > max(size.growth) and not quick:
             size = replace(size, growth=(*size.growth, most_posts))
-        report = asyncio.run(run(model, size, names, folder.resolve(), quick))
+        report = asyncio.run(run(model, size, names, folder.resolve(), quick, shlex.split(options)))
         show_table(goal_table(report.outcomes()), output())
         output().print(f"Results: {folder / RESULTS_FILE} and {folder / PAGE_FILE}")
         if report.failed:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from loadtests.measured import QUICK, Measured
 @pytest.fixture(autouse=True)
 def without_a_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     @contextlib.asynccontextmanager
-    async def nothing(model: str, folder: Path) -> AsyncIterator[None]:
+    async def nothing(model: str, folder: Path, options: Sequence[str]) -> AsyncIterator[None]:
         yield None
 
     monkeypatch.setattr(suite, "open_field", nothing)
@@ -65,3 +65,17 @@ async def test_what_was_measured_before_an_interrupt_is_there(tmp_path: Path) ->
         await suite.run("embedded", QUICK, ["good", "stopped", "bad"], tmp_path, True)
     assert results(tmp_path)["measurements"].keys() == {"start"}
     assert (tmp_path / suite.PAGE_FILE).is_file()
+
+
+async def test_results_say_the_device_and_the_options_of_both_servers(tmp_path: Path) -> None:
+    options = ["--gpu-memory-utilization", "0.4"]
+    await suite.run("embedded", QUICK, ["good"], tmp_path, True, options)
+    found = results(tmp_path)
+    assert (found["device"], found["options"]) == ("cpu", options)
+
+
+def test_more_posts_and_another_load_for_a_faster_machine() -> None:
+    larger = QUICK.enlarged(times=4, rounds=2, concurrency=64)
+    assert (larger.explained, larger.few, larger.labelled) == (64, 32, 48)
+    assert (larger.rounds, larger.concurrency) == (2, 64)
+    assert QUICK.enlarged() == QUICK
