@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from typer.testing import CliRunner
 
+from service import processor
 from service.analysis.manifest import load_manifest
 from tests.training.sft.recipes import POSTS
 from tests.training.sft.runs import Runs, curve, furthest, report, weights
@@ -30,6 +32,32 @@ EVALUATED = ("evaluation.every=2", "checkpoints.every=2", "checkpoints.keep=null
 def evaluated(runs: Runs) -> Path:
     """A run of four steps that is evaluated and saved twice."""
     return runs("evaluated", STEPS, *EVALUATED)
+
+
+@pytest.mark.parametrize(
+    ("lacks", "precision", "told"),
+    [
+        (True, {"bf16": True, "weights": "float32"}, True),
+        (True, {"bf16": False, "weights": "bfloat16"}, True),
+        (True, {"bf16": False, "weights": "float32"}, False),
+        (False, {"bf16": True, "weights": "bfloat16"}, False),
+    ],
+)
+def test_a_processor_without_bfloat16_is_told_of_before_a_run(
+    runs: Runs, monkeypatch: pytest.MonkeyPatch, lacks: bool, precision: dict[str, Any], told: bool
+) -> None:
+    class BegunError(Exception):
+        pass
+
+    def stop(*_: Any) -> None:
+        raise BegunError
+
+    monkeypatch.setattr(processor, "lacks_bfloat16", lambda: lacks)
+    monkeypatch.setattr("training.sft.run.load_model", stop)
+    runs.said.clear()
+    with pytest.raises(BegunError):
+        runs("told", *(f"precision.{name}={value}".lower() for name, value in precision.items()))
+    assert any("precision.bf16=false" in line for line in runs.said) is told
 
 
 # What a run leaves.
