@@ -37,9 +37,9 @@ def lacks_bfloat16() -> bool:
 def prefers_float32() -> bool:
     """Whether large products are faster in float32 than in bfloat16.
 
-    They are where there are none in bfloat16, and on Intel's processors without AMX: AVX-512's
-    instruction multiplies twice as many numbers there but starts a quarter as often (measured on
-    one whose AMX a hypervisor hides: 339 against 175 GFLOP/s). AMD's are twice as fast in bfloat16.
+    They are where there are none in bfloat16, and on Intel's processors without AMX: 339 against
+    175 GFLOP/s, measured with AVX-512 on one whose AMX a hypervisor hides. AMD's AVX-512 is faster
+    in bfloat16.
     """
     intel = any(
         line.startswith("vendor_id") and line.partition(":")[2].strip() == "GenuineIntel"
