@@ -200,10 +200,14 @@ def main(
                 f"There is no measurement {', '.join(unknown)}; there are: {', '.join(NAMES)}."
             )
         names = [name for name in NAMES if not wanted or name in wanted]
+        try:
+            given = shlex.split(options)
+        except ValueError as error:
+            raise InvalidRequestError(f"--options cannot be read: {error}.") from None
         size = (QUICK if quick else Size()).enlarged(times, rounds, concurrency)
         if most_posts > max(size.growth) and not quick:
             size = replace(size, growth=(*size.growth, most_posts))
-        report = asyncio.run(run(model, size, names, folder.resolve(), quick, shlex.split(options)))
+        report = asyncio.run(run(model, size, names, folder.resolve(), quick, given))
         show_table(goal_table(report.outcomes()), output())
         output().print(f"Results: {folder / RESULTS_FILE} and {folder / PAGE_FILE}")
         if report.failed:

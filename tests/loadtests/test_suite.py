@@ -10,10 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
+from typer.testing import CliRunner
 
 from loadtests import suite
 from loadtests.ceilings import Ceilings
 from loadtests.measured import QUICK, Measured
+from service.cli.exit_codes import ExitCode
 
 
 @pytest.fixture(autouse=True)
@@ -72,6 +75,17 @@ async def test_results_say_the_device_and_the_options_of_both_servers(tmp_path: 
     await suite.run("embedded", QUICK, ["good"], tmp_path, True, options)
     found = results(tmp_path)
     assert (found["device"], found["options"]) == ("cpu", options)
+
+
+def test_options_that_are_no_words_are_refused_before_anything_is_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(suite, "run", lambda *_: pytest.fail("it was measured"))
+    app = typer.Typer()
+    app.command()(suite.main)
+    result = CliRunner().invoke(app, ["--options", "'--half", "--output", str(tmp_path)])
+    assert result.exit_code == ExitCode.USAGE
+    assert "--options cannot be read: No closing quotation." in result.stderr
 
 
 def test_more_posts_and_another_load_for_a_faster_machine() -> None:
