@@ -27,6 +27,7 @@ class Shape:
         vocabulary: tokens that there are.
         bytes_per_weight: as loaded.
         bytes_per_head_weight: of the output layer, as loaded.
+        bytes_per_cached: of a number among the keys and values.
     """
 
     layers: int
@@ -38,6 +39,7 @@ class Shape:
     vocabulary: int
     bytes_per_weight: int = 2
     bytes_per_head_weight: int = 4
+    bytes_per_cached: int = 2
 
     @classmethod
     def of(
@@ -46,6 +48,7 @@ class Shape:
         *,
         bytes_per_weight: int = 2,
         bytes_per_head_weight: int = 4,
+        bytes_per_cached: int = 2,
     ) -> Shape:
         """From a model's `config.json`."""
         heads, hidden = int(config["num_attention_heads"]), int(config["hidden_size"])
@@ -59,6 +62,7 @@ class Shape:
             vocabulary=int(config["vocab_size"]),
             bytes_per_weight=bytes_per_weight,
             bytes_per_head_weight=bytes_per_head_weight,
+            bytes_per_cached=bytes_per_cached,
         )
 
     @property
@@ -75,7 +79,7 @@ class Shape:
     @property
     def cache_bytes(self) -> int:
         """Bytes that the keys and values of one token take."""
-        return 2 * self.layers * self.kv_heads * self.head * self.bytes_per_weight
+        return 2 * self.layers * self.kv_heads * self.head * self.bytes_per_cached
 
 
 @dataclass(frozen=True, slots=True)

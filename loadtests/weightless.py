@@ -1,12 +1,13 @@
-"""A model of Llama-2-7B's shape without weights, for measurements of speed on a GPU.
+"""A model of Llama-2-7B's shape without weights, for measurements of speed on a GPU; or a tiny one.
 
-    python -m loadtests.weightless --output DIR
+    python -m loadtests.weightless --output DIR [--shape tiny]
     python -m loadtests.suite --model DIR --options '--load-format dummy …' …
 
 What a forward pass costs does not depend on what the weights are, and vLLM makes random ones for
 `--load-format dummy`: speed on a real size can be measured where no model hub can be reached. What
 such a model writes is noise that seldom ends before the longest length allowed; its labels mean
-nothing, and its manifest says so.
+nothing, and its manifest says so. The tiny one costs next to nothing, so that what is measured is
+all that the service does around a model: 100,000 posts are some minutes.
 
 The tokenizer is the embedded model's, cut to as many tokens as Llama 2 has: byte-pair merges are in
 the order of their tokens, so the first merges of a larger vocabulary are a smaller one.
@@ -15,6 +16,8 @@ the order of their tokens, so the first merges of a larger vocabulary are a smal
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -29,18 +32,32 @@ from service.cli.terminal import notice, output
 from service.models import EMBEDDED_BASE, resolve_model
 from training.files import write_text
 
-NAME = "llama-2-7b-without-weights"
+
+class Size(StrEnum):
+    """How large a model."""
+
+    LLAMA_2_7B = "llama-2-7b"
+    TINY = "tiny"
+
+
+SHAPES: Mapping[Size, Shape] = {
+    Size.LLAMA_2_7B: LLAMA_2_7B,
+    Size.TINY: Shape(
+        layers=1, hidden=64, inner=128, heads=2, kv_heads=1, head=32, vocabulary=49_152
+    ),
+}
 CONTEXT = 4096
 """Llama 2's, in tokens."""
 
 
-def write_model(directory: Path, source: Path, shape: Shape = LLAMA_2_7B) -> None:
+def write_model(directory: Path, source: Path, shape: Shape, name: str) -> None:
     """Write everything of a model but its weights; files of the same names are replaced.
 
     Args:
         directory: made where it is not there.
         source: a model whose byte-pair tokenizer has at least as many tokens.
         shape: of the model.
+        name: of the shape.
     """
     from transformers import LlamaConfig, PreTrainedTokenizerFast
 
@@ -68,7 +85,7 @@ def write_model(directory: Path, source: Path, shape: Shape = LLAMA_2_7B) -> Non
     config.save_pretrained(directory)
     manifest = Manifest(
         schema_version=1,
-        name=NAME,
+        name=f"{name}-without-weights",
         prompt_style=PromptStyle.BARE,
         wording_version=WORDING_VERSION,
         notes="Without weights, for measurements of speed alone: its labels mean nothing.",
@@ -100,10 +117,12 @@ def _merged(pair: str | list[str]) -> str:
 
 def main(
     folder: Annotated[Path, typer.Option("--output", metavar="DIR", help="Folder for the model.")],
+    size: Annotated[Size, typer.Option("--shape", help="How large.")] = Size.LLAMA_2_7B,
 ) -> None:
-    """Write a model of Llama-2-7B's shape without weights."""
+    """Write a model without weights."""
     with failures_reported():
-        write_model(folder, Path(resolve_model(EMBEDDED_BASE, announce=notice).path))
+        source = Path(resolve_model(EMBEDDED_BASE, announce=notice).path)
+        write_model(folder, source, SHAPES[size], size)
         output().print(f"Written: {folder}; serve it with --load-format dummy")
 
 

@@ -22,7 +22,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from service import packed_linear, processor
+from service import processor
 
 _LOG = logging.getLogger("vllm.mentalllama")  # below vLLM's, for its handler and level
 _MARK = "_mentalllama_compiled"
@@ -40,8 +40,9 @@ def machine_key() -> str:
     """Tells processors apart for which other code is compiled, which vLLM's own cache does not."""
     wanted = ("model name", "flags", "CPU part", "Features")
     lines = {line for line in processor.facts() if line.startswith(wanted)}
-    # Which of vLLM's kernels is part of the compiled function.
-    lines.add(Path(packed_linear.__file__).read_text(encoding="utf-8"))
+    # Which product is taken is part of the compiled function.
+    for source in ("packed_linear.py", "half_weights.py"):
+        lines.add(Path(__file__).with_name(source).read_text(encoding="utf-8"))
     return sha256("\n".join(sorted(lines)).encode()).hexdigest()[:16]
 
 

@@ -14,6 +14,7 @@ def register() -> None:
         eager_ranks,
         float_head,
         fused_layers,
+        half_weights,
         head_rows,
         interruptions,
         logs,
@@ -29,6 +30,7 @@ def register() -> None:
     float_head.register()
     fused_layers.register()
     packed_linear.register()
+    half_weights.register()
     head_rows.register()
     short_blocks.register()
     mixed_logprobs.register()

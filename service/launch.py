@@ -68,10 +68,8 @@ def engine_options(model: ResolvedModel, given: Sequence[str], *, cpu: bool) -> 
             # Products of bfloat16 take two to six times as long there. Weights of twice the size
             # are nothing for this model; for a large one it is the operator who knows.
             defaults["--dtype"] = "float32"
-        # A minute or two for each model, once: paid for the one that everybody starts, and not
-        # where it brings nothing since products take nearly all of the time.
-        slow = processor.lacks_bfloat16()
-        if not model.embedded or slow or not compiled.can_compile(os.environ):
+        # A minute or two for each model, once: paid for the one that everybody starts.
+        if not model.embedded or not compiled.can_compile(os.environ):
             defaults["--enforce-eager"] = None
     options = list(given)
     for name, value in defaults.items():

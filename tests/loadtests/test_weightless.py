@@ -12,7 +12,7 @@ from loadtests.absent import AbsentError
 from loadtests.generate import Generate
 from loadtests.needed import Shape
 from loadtests.paper import LLAMA_2_7B
-from loadtests.weightless import cut, write_model
+from loadtests.weightless import SHAPES, Size, cut, write_model
 from service.analysis.manifest import PromptStyle, load_manifest
 
 TEXT = "I could not sleep, and nobody asked why I could not sleep."
@@ -44,7 +44,7 @@ def loaded(folder: Path) -> Any:
 def test_the_tokenizer_is_cut_to_the_vocabulary_and_still_writes_every_text(
     source: Path, tmp_path: Path
 ) -> None:
-    write_model(tmp_path / "model", source, SMALL)
+    write_model(tmp_path / "model", source, SMALL, "small")
     before, after = json.loads((source / "tokenizer.json").read_text()), tmp_path / "model"
     assert len(before["model"]["vocab"]) > SMALL.vocabulary
     tokenizer = loaded(after)
@@ -65,7 +65,7 @@ def test_merges_as_older_tokenizers_write_them_are_cut_as_well() -> None:
 
 
 def test_the_configuration_has_the_shape_that_is_counted_with(source: Path, tmp_path: Path) -> None:
-    write_model(tmp_path / "model", source, SMALL)
+    write_model(tmp_path / "model", source, SMALL, "small")
     config = json.loads((tmp_path / "model/config.json").read_text())
     assert Shape.of(config) == SMALL
     assert (config["architectures"], config["dtype"]) == (["LlamaForCausalLM"], "bfloat16")
@@ -77,14 +77,20 @@ def test_the_configuration_has_the_shape_that_is_counted_with(source: Path, tmp_
 def test_it_is_asked_bare_questions_and_says_that_its_labels_mean_nothing(
     source: Path, tmp_path: Path
 ) -> None:
-    write_model(tmp_path / "model", source, SMALL)
+    write_model(tmp_path / "model", source, SMALL, "small")
     manifest = load_manifest(tmp_path / "model")
     assert manifest is not None
     assert manifest.prompt_style is PromptStyle.BARE
     assert "mean nothing" in manifest.notes
+    assert manifest.name == "small-without-weights"
+
+
+def test_the_tiny_one_is_a_hundredth_of_the_embedded_one_without_its_head() -> None:
+    tiny = SHAPES[Size.TINY]
+    assert tiny.layer_weights < 106_000_000 / 100
 
 
 def test_what_needs_weights_is_absent(source: Path, tmp_path: Path) -> None:
-    write_model(tmp_path / "model", source, SMALL)
+    write_model(tmp_path / "model", source, SMALL, "small")
     with pytest.raises(AbsentError, match="no weights"):
         Generate(tmp_path / "model", "bfloat16")

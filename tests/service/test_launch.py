@@ -46,9 +46,10 @@ def test_a_cpu_gets_the_shortest_blocks_that_its_kernel_takes(
     assert options[options.index("--block-size") + 1] == tokens
 
 
-def test_the_embedded_model_is_compiled_where_it_can_be(monkeypatch) -> None:
+@pytest.mark.parametrize("flags", ["avx512_bf16", "fma avx2"])
+def test_the_embedded_model_is_compiled_where_it_can_be(monkeypatch, flags: str) -> None:
     embedded = ResolvedModel("/cache/mentalllama-embedded", "mentalllama-embedded", embedded=True)
-    monkeypatch.setattr(Path, "read_text", lambda *_, **__: "flags\t\t: avx512_bf16\n")
+    monkeypatch.setattr(Path, "read_text", lambda *_, **__: f"flags\t\t: {flags}\n")
     for can in (True, False):
         monkeypatch.setattr(launch.compiled, "can_compile", lambda _, can=can: can)
         assert ("--enforce-eager" in engine_options(embedded, [], cpu=True)) is not can
@@ -60,22 +61,19 @@ def test_the_embedded_model_is_float32_where_bfloat16_is_slow(monkeypatch) -> No
     monkeypatch.setattr(Path, "read_text", lambda *_, **__: "flags\t\t: fma avx2\n")
     options = engine_options(embedded, [], cpu=True)
     assert options[options.index("--dtype") + 1] == "float32"
-    assert "--enforce-eager" in options
     assert engine_options(embedded, ["--dtype", "half"], cpu=True).count("--dtype") == 1
     # The memory for twice the weights of any model is not ours to spend.
     assert "--dtype" not in engine_options(HUB, [], cpu=True)
     assert "--dtype" not in engine_options(embedded, [], cpu=False)
 
 
-def test_the_embedded_model_is_float32_and_compiled_on_intel_without_amx(monkeypatch) -> None:
+def test_the_embedded_model_is_float32_on_intel_without_amx(monkeypatch) -> None:
     embedded = ResolvedModel("/cache/mentalllama-embedded", "mentalllama-embedded", embedded=True)
-    monkeypatch.setattr("service.compiled.can_compile", lambda _: True)
     for flags, dtype in (("avx512f avx512_bf16", True), ("avx512_bf16 amx_bf16", False)):
         text = f"vendor_id\t: GenuineIntel\nflags\t\t: {flags}\n"
         monkeypatch.setattr(Path, "read_text", lambda *_, text=text, **__: text)
         options = engine_options(embedded, [], cpu=True)
         assert ("--dtype" in options) is dtype
-        assert "--enforce-eager" not in options
 
 
 def test_what_is_compiled_is_kept_by_processor(monkeypatch, tmp_path) -> None:
