@@ -1,8 +1,9 @@
 """Whether time a post and memory stay the same however many posts come.
 
 The posts are short and get one question each, so that many fit into the time: what grows with
-their number does so whatever their length. 100,000 take about an hour on two cores: they are asked
-for with `--most-posts 100000`, and a run that stops earlier says so.
+their number does so whatever their length. 100,000 take about an hour on two cores, or minutes on a
+tiny model (`loadtests.weightless`): they are asked for with `--most-posts 100000`, and a run that
+stops earlier says so.
 """
 
 from __future__ import annotations
