@@ -11,14 +11,26 @@ take 10.6 ms instead of 16.5 for one row, 13.4 instead of 22.8 for four, 54 inst
 
 from __future__ import annotations
 
+import itertools
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
+from weakref import WeakValueDictionary
 
 from service import processor
 
 _MARK = "_mentalllama_half"
-_PRODUCTS: list[Any] = []
-"""Of layers with their packed weights, by the layer's number; for as long as the process runs."""
+
+
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
+class _Kept:
+    """A function that multiplies by a layer's packed weights; the layer alone keeps it alive."""
+
+    product: Any
+
+
+_KEPT: WeakValueDictionary[int, _Kept] = WeakValueDictionary()
+_NUMBERS = itertools.count()
 
 
 def register() -> None:
@@ -67,17 +79,17 @@ def _take(layer: Any, remove_weight: bool) -> None:
     """Pack a layer's weights and compute with them from now on."""
     import torch
 
-    product = _product(layer.weight.detach())
     outputs = layer.weight.shape[0]
+    number, kept = next(_NUMBERS), _Kept(_product(layer.weight.detach()))
     # A tensor, so that what is compiled has no number of this process in it.
-    handle = torch.tensor(len(_PRODUCTS))
-    _PRODUCTS.append(product)
+    handle = torch.tensor(number)
+    _KEPT[number] = kept
 
     def linear(x: Any, weight: Any, bias: Any) -> Any:
         if torch.compiler.is_compiling():
             out = torch.ops.mentalllama.half_linear(x, handle, outputs)
         else:
-            out = product(x)
+            out = kept.product(x)
         return out if bias is None else out + bias
 
     layer.cpu_linear = linear
@@ -110,7 +122,7 @@ def _library() -> Any:
     import torch
 
     def compute(x: Any, handle: Any, outputs: int) -> Any:
-        return _PRODUCTS[handle.item()](x)
+        return _KEPT[handle.item()].product(x)
 
     def shape(x: Any, handle: Any, outputs: int) -> Any:
         return x.new_empty((*x.shape[:-1], outputs))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+
 import pytest
 
 torch = pytest.importorskip("torch")
@@ -67,6 +69,18 @@ def test_what_is_compiled_calls_the_same_product(utils) -> None:
     )
     rows = torch.randn(3, 64)
     assert torch.equal(compiled(rows), layer.cpu_linear(rows, layer.weight, None) * 2)
+
+
+def test_a_layers_weights_go_with_it(utils) -> None:
+    half_weights.register()
+    gc.collect()
+    before = len(half_weights._KEPT)
+    layer = layer_of(rounded(32, 64))
+    utils.dispatch_cpu_unquantized_gemm(layer, remove_weight=True)
+    assert len(half_weights._KEPT) == before + 1
+    del layer
+    gc.collect()
+    assert len(half_weights._KEPT) == before
 
 
 @pytest.mark.parametrize(
