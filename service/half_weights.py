@@ -80,7 +80,8 @@ def _take(layer: Any, remove_weight: bool) -> None:
     import torch
 
     outputs = layer.weight.shape[0]
-    number, kept = next(_NUMBERS), _Kept(_product(layer.weight.detach()))
+    scripted = torch.jit.script(_products()(layer.weight.detach()))
+    number, kept = next(_NUMBERS), _Kept(scripted.forward)
     # A tensor, so that what is compiled has no number of this process in it.
     handle = torch.tensor(number)
     _KEPT[number] = kept
@@ -97,8 +98,9 @@ def _take(layer: Any, remove_weight: bool) -> None:
         layer.weight = torch.nn.Parameter(layer.weight.new_empty(0), requires_grad=False)
 
 
-def _product(weight: Any) -> Any:
-    """A function that multiplies by a matrix.
+@cache
+def _products() -> type:
+    """A module that multiplies by a matrix; one for all layers, so that it is made a script once.
 
     As a script it is called in 10 microseconds, for 30 from Python: packed weights are no tensor,
     and PyTorch looks for a way to call operators on such at each call. There are 121 in a step.
@@ -106,14 +108,14 @@ def _product(weight: Any) -> Any:
     import torch
 
     class Product(torch.nn.Module):  # type: ignore[misc]
-        def __init__(self) -> None:
+        def __init__(self, weight: Any) -> None:
             super().__init__()
             self.packed = torch.ops.quantized.linear_prepack_fp16(weight, None)
 
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             return torch.ops.quantized.linear_dynamic_fp16(x, self.packed)
 
-    return torch.jit.script(Product()).forward
+    return Product
 
 
 @cache

@@ -67,13 +67,15 @@ def test_the_embedded_model_is_float32_where_bfloat16_is_slow(monkeypatch) -> No
     assert "--dtype" not in engine_options(embedded, [], cpu=False)
 
 
-def test_the_embedded_model_is_float32_on_intel_without_amx(monkeypatch) -> None:
+def test_the_embedded_model_is_float32_and_compiled_on_intel_without_amx(monkeypatch) -> None:
     embedded = ResolvedModel("/cache/mentalllama-embedded", "mentalllama-embedded", embedded=True)
+    monkeypatch.setattr("service.compiled.can_compile", lambda _: True)
     for flags, dtype in (("avx512f avx512_bf16", True), ("avx512_bf16 amx_bf16", False)):
         text = f"vendor_id\t: GenuineIntel\nflags\t\t: {flags}\n"
         monkeypatch.setattr(Path, "read_text", lambda *_, text=text, **__: text)
         options = engine_options(embedded, [], cpu=True)
         assert ("--dtype" in options) is dtype
+        assert "--enforce-eager" not in options
 
 
 def test_what_is_compiled_is_kept_by_processor(monkeypatch, tmp_path) -> None:
