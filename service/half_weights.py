@@ -1,12 +1,17 @@
-"""Products in float32 with weights kept in half precision, on CPUs with AVX2 alone.
+"""Products in float32 with weights kept in half precision, where float32 is faster than bfloat16.
 
-Such processors have no products of bfloat16, and compute in float32 (`service.processor`): twice
-the bytes to read for each step, of which decoding consists. PyTorch brings FBGEMM, whose product
-keeps the weights in float16 and multiplies and sums in float32; weights that were bfloat16 are the
-same numbers in float16, to within 0.00000003. It is faster than oneDNN's product in float32 at
-every size measured on an AMD EPYC of 2021, most of all for few rows: the embedded model's layers
-take 10.6 ms instead of 16.5 for one row, 13.4 instead of 22.8 for four, 54 instead of 62 for 32 and
-374 instead of 399 for 256. With AVX-512 it was not measured, and is not taken.
+On such processors (`service.processor`) a model of bfloat16 is computed in float32: twice the bytes
+to read for each step, of which decoding consists. PyTorch brings FBGEMM, whose product keeps the
+weights in float16 and multiplies and sums in float32; weights that were bfloat16 are the same
+numbers in float16, to within 0.00000003. It is faster than oneDNN's product in float32, most of all
+for few rows. The embedded model's layers take, in milliseconds, with AVX2 alone on an AMD EPYC of
+2021 and with AVX-512 on an Intel Xeon without bfloat16:
+
+    rows      AVX2: half, oneDNN      AVX-512: half, oneDNN
+    1            10.6   16.5               14.8   35.7
+    4            13.4   22.8               16.2   34.2
+    32             54     62                 40     57
+    256           374    399                247    247
 """
 
 from __future__ import annotations
@@ -57,11 +62,10 @@ def register() -> None:
 
 
 def has_the_path() -> bool:
-    """Whether this processor has AVX2 and no more, and PyTorch the product."""
+    """Whether this processor is better served in float32, and PyTorch has the product for it."""
     import torch
 
-    flags = processor.flags()
-    fits = "avx2" in flags and "avx512f" not in flags
+    fits = "avx2" in processor.flags() and processor.prefers_float32()
     return fits and "fbgemm" in torch.backends.quantized.supported_engines
 
 

@@ -1,4 +1,4 @@
-"""Processors with AVX2 alone get products in float32 with weights in half precision."""
+"""Processors without products of bfloat16 get float32, with weights in half precision."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from service import half_weights, processor  # noqa: E402
 
 @pytest.fixture
 def utils(monkeypatch):
-    """VLLM's module that decides, as vLLM has it, on a processor with AVX2 alone."""
+    """VLLM's module that decides, as vLLM has it, on a processor that is faster in float32."""
     from vllm.model_executor.layers import utils
     from vllm.platforms import current_platform
 
@@ -108,7 +108,13 @@ def test_it_is_registered_once(utils) -> None:
     assert utils.dispatch_cpu_unquantized_gemm is ours
 
 
-@pytest.mark.parametrize("flags", [{"avx2", "avx512f"}, {"sse2"}, set()])
+@pytest.mark.parametrize("flags", [{"avx2"}, {"avx2", "avx512f"}])
+def test_processors_without_bfloat16_take_it(utils, monkeypatch, flags) -> None:
+    monkeypatch.setattr(processor, "flags", lambda: frozenset(flags))
+    assert half_weights.has_the_path()
+
+
+@pytest.mark.parametrize("flags", [{"avx2", "avx512f", "avx512_bf16", "amx_bf16"}, {"sse2"}, set()])
 def test_vllm_decides_on_other_processors(utils, monkeypatch, flags) -> None:
     monkeypatch.setattr(processor, "flags", lambda: frozenset(flags))
     theirs = utils.dispatch_cpu_unquantized_gemm
