@@ -7,7 +7,7 @@ import contextlib
 import json
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import typer
@@ -93,3 +93,12 @@ def test_more_posts_and_another_load_for_a_faster_machine() -> None:
     assert (larger.explained, larger.few, larger.labelled) == (64, 32, 48)
     assert (larger.rounds, larger.concurrency) == (2, 64)
     assert QUICK.enlarged() == QUICK
+
+
+def test_ceilings_are_those_of_now_but_on_a_gpu_whose_memory_is_the_servers() -> None:
+    def earlier(device: str) -> suite.Run:
+        ceilings = Ceilings(2e12, 2e12, 2e10, 2e10, device, 2)
+        return suite.Run(cast("Any", None), QUICK, ceilings, "embedded", Path())
+
+    assert suite._ceilings_now(earlier("cpu")).products == 1e12
+    assert suite._ceilings_now(earlier("a GPU")).products == 2e12
