@@ -22,6 +22,7 @@ from loadtests.bench import machine_facts
 from loadtests.endured import Endured, document, to_json, verdict_table
 from loadtests.field import Field, open_field
 from loadtests.overload import Load, overload
+from loadtests.servers import stopped_by_signals
 from loadtests.soak import soak
 from loadtests.workload import mixed
 from service.cli.exit_codes import ExitCode
@@ -79,7 +80,8 @@ def _soak(
 def _report(name: str, model: str, folder: Path, run: Run) -> None:
     with failures_reported():
         folder.mkdir(parents=True, exist_ok=True)
-        endured = asyncio.run(_run(model, folder.resolve(), run))
+        with stopped_by_signals():
+            endured = asyncio.run(_run(model, folder.resolve(), run))
         facts = {"model": model, **machine_facts()}
         found = json.dumps(to_json(endured, facts), indent=2)
         write_text(folder / f"{name}.json", f"{found}\n")

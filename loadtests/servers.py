@@ -40,6 +40,22 @@ class StartError(Exception):
     """A server that did not start; the message holds the end of its log."""
 
 
+@contextlib.contextmanager
+def stopped_by_signals() -> Iterator[None]:
+    """Take SIGTERM as an interrupt, and an interrupt where a shell in the background ignores it.
+
+    Either way the servers that the block has started are stopped, and not left behind.
+    """
+    before = {one: signal.getsignal(one) for one in (signal.SIGTERM, signal.SIGINT)}
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    try:
+        yield
+    finally:
+        for one, handler in before.items():
+            signal.signal(one, handler)
+
+
 @dataclass(frozen=True)
 class Running:
     """A server that answers.

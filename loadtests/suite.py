@@ -29,7 +29,7 @@ from loadtests.field import Field, open_field
 from loadtests.goals import Outcome, judge
 from loadtests.measured import QUICK, Measured, Size
 from loadtests.report import document, goal_table, to_json
-from loadtests.servers import StartError
+from loadtests.servers import StartError, stopped_by_signals
 from service.cli.exit_codes import ExitCode
 from service.cli.failures import failures_reported
 from service.cli.terminal import notice, output
@@ -215,7 +215,8 @@ def main(
         size = (QUICK if quick else Size()).enlarged(times, rounds, concurrency)
         if most_posts > max(size.growth) and not quick:
             size = replace(size, growth=(*size.growth, most_posts))
-        report = asyncio.run(run(model, size, names, folder.resolve(), quick, given))
+        with stopped_by_signals():
+            report = asyncio.run(run(model, size, names, folder.resolve(), quick, given))
         show_table(goal_table(report.outcomes()), output())
         output().print(f"Results: {folder / RESULTS_FILE} and {folder / PAGE_FILE}")
         if report.failed:
