@@ -15,7 +15,7 @@ import json
 import shlex
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -153,6 +153,7 @@ async def run(
         "model": model,
         "device": ceilings.device,
         "options": list(options),
+        "size": asdict(size),
         **machine_facts(),
     }
     report = Report(folder, facts, [], {}, {})

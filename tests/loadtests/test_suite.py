@@ -70,11 +70,15 @@ async def test_what_was_measured_before_an_interrupt_is_there(tmp_path: Path) ->
     assert (tmp_path / suite.PAGE_FILE).is_file()
 
 
-async def test_results_say_the_device_and_the_options_of_both_servers(tmp_path: Path) -> None:
+async def test_results_say_device_options_and_how_much_was_measured(tmp_path: Path) -> None:
     options = ["--gpu-memory-utilization", "0.4"]
-    await suite.run("embedded", QUICK, ["good"], tmp_path, True, options)
+    size = QUICK.enlarged(times=4, rounds=2, concurrency=64)
+    await suite.run("embedded", size, ["good"], tmp_path, True, options)
     found = results(tmp_path)
     assert (found["device"], found["options"]) == ("cpu", options)
+    assert (found["size"]["rounds"], found["size"]["concurrency"]) == (2, 64)
+    assert found["size"]["labelled"] == 4 * QUICK.labelled
+    assert "concurrency 64" in (tmp_path / suite.PAGE_FILE).read_text()
 
 
 def test_options_that_are_no_words_are_refused_before_anything_is_measured(
