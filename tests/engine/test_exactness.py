@@ -1,7 +1,8 @@
 """Label distributions on the real engine equal those of plain transformers, in float32.
 
 The reference takes nothing from the service: it renders the prompt as text, tokenizes the whole
-text at once, and runs transformers once over each full answer sentence.
+text at once, and runs transformers once over each full answer sentence. Both ways of scoring are
+computed from that one run.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -39,13 +40,16 @@ Distributions = Mapping[str, Mapping[str, float]]
 
 @dataclass(frozen=True)
 class Served:
-    """A model on a running engine, and how its prompts end."""
+    """A model on a running engine, how its prompts end, and what transformers says of posts."""
 
     analyzer: Analyzer
     directory: Path
     chat: bool
     runner: asyncio.Runner
     adapter: Path | None = None
+    references: dict[tuple[str, bool], Mapping[Scoring, Distributions]] = field(
+        default_factory=dict
+    )
 
     def analyze(self, post: str, options: Options) -> Analysis:
         return self.runner.run(
@@ -88,7 +92,7 @@ def whole_answers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     yield from served(tiny_llama(folder / "words", tokenizer), chat=True)
 
 
-def reference(served: Served, post: str, scoring: Scoring, *, adapted: bool) -> Distributions:
+def reference(served: Served, post: str, *, adapted: bool) -> Mapping[Scoring, Distributions]:
     """Each question's distribution, from the log-probability of every token of every answer."""
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -97,7 +101,7 @@ def reference(served: Served, post: str, scoring: Scoring, *, adapted: bool) -> 
     model = AutoModelForCausalLM.from_pretrained(served.directory, dtype=torch.float32).eval()
     if adapted:
         merge_adapter(model, served.adapter)
-    result = {}
+    result: dict[Scoring, dict[str, Mapping[str, float]]] = {scoring: {} for scoring in Scoring}
     for question in QUESTIONS.values():
         prompt = prompt_text(tokenizer, post, question, chat=served.chat)
         separator = "" if served.chat else " "
@@ -106,29 +110,34 @@ def reference(served: Served, post: str, scoring: Scoring, *, adapted: bool) -> 
             for label in question.labels
         }
         start = len(encode(tokenizer, prompt, chat=served.chat))
-        scores = {}
+        scores: dict[Scoring, dict[str, float]] = {scoring: {} for scoring in Scoring}
         for label, ids in sentences.items():
             with torch.no_grad():
-                after = model(torch.tensor([ids])).logits[0].log_softmax(-1)
-            score = 0.0
+                # Logits from the prompt's last token on: nothing is read of those before it.
+                logits = model(torch.tensor([ids]), logits_to_keep=len(ids) - start + 1).logits[0]
+            after = logits.log_softmax(-1)
+            whole = branches = 0.0
             for position in range(start, len(ids)):
-                row = after[position - 1]
-                score += row[ids[position]].item()
-                if scoring is Scoring.BRANCHES:
-                    # Relative to what the answers allow here, given what was said so far.
-                    allowed = {
-                        other[position]
-                        for other in sentences.values()
-                        if len(other) > position and other[:position] == ids[:position]
-                    }
-                    score -= row[sorted(allowed)].logsumexp(0).item()
-            scores[label] = score
-        top = max(scores.values())
-        total = sum(math.exp(score - top) for score in scores.values())
-        result[question.id] = {
-            label: math.exp(score - top) / total for label, score in scores.items()
-        }
+                row = after[position - start]
+                whole += row[ids[position]].item()
+                # Relative to what the answers allow here, given what was said so far.
+                allowed = {
+                    other[position]
+                    for other in sentences.values()
+                    if len(other) > position and other[:position] == ids[:position]
+                }
+                branches += (row[ids[position]] - row[sorted(allowed)].logsumexp(0)).item()
+            scores[Scoring.SENTENCES][label] = whole
+            scores[Scoring.BRANCHES][label] = branches
+        for scoring, found in scores.items():
+            result[scoring][question.id] = normalised(found)
     return result
+
+
+def normalised(scores: Mapping[str, float]) -> Mapping[str, float]:
+    top = max(scores.values())
+    total = sum(math.exp(score - top) for score in scores.values())
+    return {label: math.exp(score - top) / total for label, score in scores.items()}
 
 
 def prompt_text(tokenizer: Any, post: str, question: Question, *, chat: bool) -> str:
@@ -159,7 +168,9 @@ def distance(served: Served, scoring: Scoring, *, adapted: bool = False) -> floa
     calibration = manifest.to_calibration() if scoring is Scoring.BRANCHES else Calibration()
     worst = 0.0
     for post in POSTS:
-        expected = reference(served, post, scoring, adapted=adapted)
+        if (post, adapted) not in served.references:
+            served.references[post, adapted] = reference(served, post, adapted=adapted)
+        expected = served.references[post, adapted][scoring]
         for answer in served.analyze(post, options).answers:
             found = answer.distribution.probabilities
             assert sum(found.values()) == pytest.approx(1, abs=1e-9)

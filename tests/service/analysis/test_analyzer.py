@@ -264,8 +264,12 @@ async def test_long_texts_are_refused_or_cut_as_chosen(tokenizer: Any) -> None:
         cutting = dataclasses.replace(options, truncation=truncation)
         engine = FakeEngine(max_model_len=160)
         analysis = await make(tokenizer, engine).analyze(text, ALL, cutting, "request")
-        assert len(analysis.cuts) == 1
-        assert max(map(len, engine.prompts.values())) + 20 <= 160
+        (cut,) = analysis.cuts
+        assert 0 <= cut.start < cut.end <= len(text)
+        assert (cut.start > 0) == (truncation is not Truncation.TAIL)
+        assert (cut.end < len(text)) == (truncation is not Truncation.HEAD)
+        # As much is kept as fits.
+        assert 150 <= max(map(len, engine.prompts.values())) + 20 <= 160
 
 
 async def test_a_context_too_short_for_the_questions_stops_the_start(tokenizer: Any) -> None:
