@@ -230,14 +230,17 @@ def test_a_text_beyond_the_context_is_refused(client):
     assert "truncation" in error.message
 
 
-def test_a_text_beyond_the_context_is_cut_on_request(analyze):
-    """In the middle; the other places are tested where 8,000 tokens take no time."""
-    body = analyze(LONG, tasks=["stress"], truncation="middle", explanation_tokens=4)
+@pytest.mark.parametrize("policy", ["head", "tail", "middle"])
+def test_a_text_beyond_the_context_is_cut_on_request(analyze, policy):
+    body = analyze(LONG, tasks=["stress"], truncation=policy, explanation_tokens=4)
     (cut,) = body["results"][0]["truncated"]
     answers_of(body)
     kept_head, kept_tail = cut["start"], len(LONG) - cut["end"]
-    assert 0 < cut["start"] < cut["end"] < len(LONG)
-    assert abs(kept_head - kept_tail) <= 1
+    assert 0 <= cut["start"] < cut["end"] <= len(LONG)
+    assert (kept_head > 0) == (policy != "tail")
+    assert (kept_tail > 0) == (policy != "head")
+    if policy == "middle":
+        assert abs(kept_head - kept_tail) <= 1
     # As much is kept as fits: the label's prompt and the explanation's, and the explanation alone.
     assert body["usage"]["prompt_tokens"] > 2 * 8000
 
