@@ -1,4 +1,8 @@
-"""Sphinx's settings for the site; `make docs` builds it (`scripts/site.py`)."""
+"""Sphinx's settings for the site; `make docs` builds it.
+
+The repository is the source folder, so that a link between pages is the same for Sphinx as on a
+forge: to a page anywhere in the repository, or to a file, which then becomes part of the site.
+"""
 
 import tomllib
 from pathlib import Path
@@ -10,6 +14,10 @@ author = _PROJECT["authors"][0]["name"]
 project_copyright = author
 release = version = _PROJECT["version"]
 language = "en"
+
+root_doc = "docs/index"
+include_patterns = ["docs/**", "models/**", "CONTRIBUTING.md", "SECURITY.md", "loadtests/README.md"]
+exclude_patterns = [".*", "build", "tests"]
 
 extensions = ["myst_nb"]
 myst_heading_anchors = 4

@@ -20,13 +20,12 @@ from typing import Any
 import prometheus_client
 import typer
 from pydantic_core import PydanticUndefined
+from typer.cli import get_docs_for_click
 
 import service.cli
 import training.cli.main
-from scripts import reference_http
-from scripts.markdown import table
+from scripts.reference_http import page, table
 from service import generated, metrics
-from service.cli.exit_codes import MEANINGS
 from service.settings import PREFIX, Settings
 
 FOLDER = Path(__file__).resolve().parent.parent / "docs" / "reference"
@@ -80,74 +79,35 @@ def _metrics() -> Iterator[Any]:
 
 
 def commands() -> Iterator[str]:
-    """The page on the command lines: a part a command."""
+    """The page on the command lines: what typer makes of them."""
     yield "# Commands"
     yield ""
     yield "What `--help` says of each command. `make setup` puts both programs into `.venv/bin`."
     for name, app in PROGRAMS.items():
         command = typer.main.get_command(app)
-        yield ""
-        yield f"## {name}"
-        yield ""
-        yield _words(command.help)
-        yield from _below(command, name)
-    yield ""
-    yield "## Exit codes"
-    yield ""
-    yield "Of `mentalllama`; `mentalllama-train --help` lists those of the other."
-    yield from table(
-        ("code", "meaning"), [(str(int(code)), said) for code, said in MEANINGS.items()]
-    )
+        context = typer.Context(command, info_name=name)
+        text = get_docs_for_click(obj=command, ctx=context, name=name)
+        # Repeated below every command: the epilog of the program, and --help.
+        text = text.replace(f"\n{command.epilog}\n", "")
+        text = text.replace("* `--help`: Show this message and exit.\n", "")
+        text = text.replace("**Options**:\n\n\n", "")
+        # A synopsis is nothing to paste; examples are, and tests read them.
+        text = text.replace("```console\n$ ", "```text\n")
+        text = re.sub(r"(?:^    .+\n\n?)+", _example, text, flags=re.MULTILINE)
+        yield re.sub(r"^#", "\n##", text, flags=re.MULTILINE)
+        yield str(command.epilog)
 
 
-def _below(group: Any, path: str) -> Iterator[str]:
-    for name, command in group.commands.items():
-        full = f"{path} {name}"
-        yield ""
-        yield f"### {full}"
-        yield ""
-        if hasattr(command, "commands"):
-            yield _words(command.help)
-            yield from _below(command, full)
-            continue
-        context = command.make_context(full, [], resilient_parsing=True)
-        yield "```text"
-        yield command.get_usage(context).removeprefix("Usage: ")
-        yield "```"
-        yield ""
-        yield _words(command.help)
-        rows = [_parameter(one, context) for one in command.params if one.name != "help"]
-        if rows:
-            yield from table(("argument or option", "default", "what it does"), rows)
-
-
-def _parameter(one: Any, context: Any) -> tuple[str, str, str]:
-    """A row of the table of a command's arguments and options."""
-    record = one.get_help_record(context)
-    shown = f"`{record[0] if record else one.display_name_raw}`"
-    if one.required:
-        return shown, "required", one.help or ""
-    default = one.default() if callable(one.default) else one.default
-    none = default is None or default is False or default in ([], ())
-    said = "" if none else f"`{getattr(default, 'value', default)}`"
-    return shown, said, one.help or ""
-
-
-def _words(text: str | None) -> str:
-    """A help text as Markdown, its indented examples as blocks, a command a line."""
-    out: list[str] = []
-    for paragraph in inspect.cleandoc(text or "").replace("\f", "").split("\n\n"):
-        if paragraph.startswith("    "):
-            command = " ".join(line.strip() for line in paragraph.splitlines())
-            out.append(f"```bash\n{command}\n```")
-        else:
-            out.append(paragraph)
-    return "\n\n".join(out).replace("\n```\n\n```bash\n", "\n")
+def _example(indented: re.Match[str]) -> str:
+    """Indented commands as a block of shell, a command a line."""
+    paragraphs = inspect.cleandoc(indented[0]).split("\n\n")
+    lines = (" ".join(one.split()) for one in paragraphs)
+    return "\n".join(("```bash", *lines, "```", "", ""))
 
 
 PAGES: Mapping[str, Callable[[], Iterator[str]]] = {
     "commands.md": commands,
-    "http.md": reference_http.page,
+    "http.md": page,
     "metrics.md": metrics_page,
     "settings.md": settings,
 }

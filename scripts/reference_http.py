@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from scripts.markdown import table
 from service.api.openapi import build_document
 
 Object = Mapping[str, Any]
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
+    """The lines of a table in Markdown, an empty one before it."""
+    yield ""
+    yield f"| {' | '.join(header)} |"
+    yield f"|{'---|' * len(header)}"
+    for row in rows:
+        cells = (" ".join(text.split()).replace("|", "\\|") for text in row)
+        yield f"| {' | '.join(cells)} |"
 
 
 def page() -> Iterator[str]:

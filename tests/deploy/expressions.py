@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,10 +10,9 @@ from typing import Any
 import promql_parser
 import yaml
 
-from scripts.dashboard_panels import DASHBOARDS
-
 ROOT = Path(__file__).resolve().parents[2]
 PROMETHEUS = ROOT / "deploy" / "prometheus"
+DASHBOARDS = sorted((ROOT / "deploy" / "grafana" / "dashboards").glob("*.json"))
 
 _COMPARISONS = ("==", "!=", ">", "<", ">=", "<=")
 _SETS = ("and", "unless")
@@ -40,12 +40,15 @@ def recorded() -> set[str]:
 def expressions() -> dict[str, str]:
     """Where an expression stands to the expression, variables of Grafana's filled in."""
     found = {f"rule {rule.get('alert') or rule['record']}": rule["expr"] for rule in rules()}
-    for board in DASHBOARDS:
-        for panel in board.panels:
-            for legend, query in panel.queries.items():
-                for variable in board.variables:
+    for path in DASHBOARDS:
+        board = json.loads(path.read_text())
+        variables = [one["name"] for one in board["templating"]["list"]]
+        for panel in board["panels"]:
+            for target in panel.get("targets", ()):
+                query = target["expr"]
+                for variable in variables:
                     query = query.replace(f"${variable}", ".+")
-                found[f"{board.uid}: {panel.title} ({legend})"] = query
+                found[f"{path.stem}: {panel['title']} ({target['legendFormat']})"] = query
     return found
 
 

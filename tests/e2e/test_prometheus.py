@@ -3,27 +3,20 @@
 from __future__ import annotations
 
 import math
-import os
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
-from scripts.dashboard_panels import DASHBOARDS, Dashboard
 from tests.deploy.expressions import alerts, expressions, quantities, recorded
-from tests.e2e.plots import plot
 from tests.e2e.posts import POST, QUOTED
 from tests.e2e.prometheus import Prometheus, scraping
 from tests.e2e.scrape import eventually
 from tests.servers import RunningServer
 
 pytestmark = pytest.mark.engine
-
-PICTURES = os.environ.get("MENTALLLAMA_TEST_PICTURES")
-"""A directory to keep the plotted dashboards in."""
 
 
 @pytest.fixture(scope="module")
@@ -89,13 +82,3 @@ def test_what_was_asked_is_what_was_counted(scraped: tuple[Prometheus, float]) -
     assert [share for share in read if not math.isnan(share)] == pytest.approx(
         [1.0] * sum(not math.isnan(share) for share in read)
     )
-
-
-@pytest.mark.parametrize("board", DASHBOARDS, ids=lambda board: board.uid)
-def test_dashboards_can_be_drawn(
-    scraped: tuple[Prometheus, float], board: Dashboard, tmp_path: Path
-) -> None:
-    prometheus, start = scraped
-    path = Path(PICTURES or tmp_path) / f"{board.uid}.png"
-    assert plot(board, prometheus, start, time.time(), path) == []
-    assert path.stat().st_size > 20_000

@@ -14,9 +14,8 @@ import typer
 
 import service.cli
 import training.cli.main
-from tests.pages import ROOT, SHELLS, blocks
+from tests.pages import ROOT, SHELLS, blocks, pages
 from training.sft.overrides import resolve
-from training.sft.recipe import SECTIONS, Recipe
 from training.sft.recipe_file import shipped
 
 PROGRAMS = {"mentalllama": service.cli.app, "mentalllama-train": training.cli.main.app}
@@ -68,50 +67,12 @@ def test_the_command_line_takes_it(words: list[str]) -> None:
         resolve(given["recipe"], given["overrides"] or ())  # raises for a field that is not there
 
 
-def test_a_wrong_command_would_be_found() -> None:
-    for wrong in ("compare a", "sft embedded-135m --no-such-option", "data prepare", "train x"):
-        with pytest.raises(Exception, match=r"."):
-            parse(["mentalllama-train", *wrong.split()])
-
-
-PAGES = ("training.md", "building.md", "rating.md", "rivals.md")
-
-
-def test_the_pages_on_training_show_every_command() -> None:
-    page = "".join((ROOT / "docs" / name).read_text() for name in PAGES)
-    group: Command = typer.main.get_command(PROGRAMS["mentalllama-train"])
-    for name, command in group.commands.items():
-        names = [f"{name} {one}" for one in getattr(command, "commands", ())] or [name]
-        assert all(f"\nmentalllama-train {one} " in page for one in names)
-
-
-def options(command: Command) -> set[str]:
-    """All options of a command and of those below it."""
-    own = {name for one in command.params for name in (*one.opts, *one.secondary_opts)}
-    return own.union(*(options(one) for one in getattr(command, "commands", {}).values()))
-
-
-@pytest.mark.parametrize("page", ["training.md", "benchmark.md"])
-def test_options_and_fields_that_the_text_names_exist(page: str) -> None:
-    text = re.sub(r"^```.*?^```", "", (ROOT / "docs" / page).read_text(), flags=re.DOTALL | re.M)
-    code = re.findall(r"`([^`]+)`", text)
-    known = options(typer.main.get_command(PROGRAMS["mentalllama-train"]))
-    # Of vLLM, accelerate, tensorboard, sha256sum and the paper's scorer.
-    others = {"--max-model-len", "--config_file", "--module", "--logdir", "--check"}
-    others |= {"--rule_calculate", "--help"}
-    named = {word for piece in code for word in re.findall(r"(?<!\S)--[a-z][\w-]+", piece)}
-    assert named <= known | others
-    fields = {f"{name}.{one}" for name, kind in SECTIONS.items() for one in kind.model_fields}
-    sections = "|".join(SECTIONS)
-    for piece in code:
-        for field in re.findall(rf"(?<![\w./])(?:{sections})\.[a-z_]+", piece):
-            assert field in fields, field
-        for field in re.findall(r"(?<![\w.])([a-z_]+)=", piece):
-            assert field in Recipe.model_fields, field
-
-
-def test_the_benchmark_page_names_every_metric() -> None:
-    from training.evaluate.metrics import METRICS
-
-    page = (ROOT / "docs" / "benchmark.md").read_text()
-    assert all(f"| {metric.title} |" in page for metric in METRICS.values())
+@pytest.mark.parametrize("page", pages(), ids=lambda page: str(page.relative_to(ROOT)))
+def test_targets_of_make_that_pages_name_exist(page: Path) -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    text = page.read_text()
+    code = "\n".join(re.findall(r"^```\w*\n(.*?)^```", text, re.DOTALL | re.MULTILINE))
+    # In code only: elsewhere "make" is a verb.
+    named = {*re.findall(r"^make ([a-z-]+)", code, re.MULTILINE)}
+    named |= {*re.findall(r"`make\s+([a-z-]+)", text)}
+    assert named <= targets
