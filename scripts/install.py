@@ -1,15 +1,15 @@
-"""Makes the project's environment in `.venv`, from nothing, on a fresh machine.
+"""Makes the project's environment in `.venv`, or adds to it, on a fresh machine.
 
-Runs on the system's Python, before anything is installed, so the standard library is all it uses.
-The way: look at the machine, choose the build (`cpu`, or `gpu` beside an NVIDIA driver), plan the
-commands, run them one by one, and leave a stamp in `.venv` that says what was installed. The next
-run compares the stamp and is done at once; without one, or after an interruption, the plan is run
-again. The plan is also what `--dry-run` prints.
+Runs on the system's Python before anything is installed, so it uses the standard library alone. It
+chooses the build (`cpu`, or `gpu` beside an NVIDIA driver), plans commands, and runs them: uv
+installs the packages that `uv.lock` holds for serving and for the extras that were named; where uv
+cannot be had, pip installs what is exported of the same lock into `requirements/`. A stamp in
+`.venv` says what is installed, so a second run has nothing to do.
 
-    python3 scripts/install.py [--dry-run] [--build auto|cpu|gpu]
+    python3 scripts/install.py [--dry-run] [--build auto|cpu|gpu] [EXTRA …]
 
-Exit codes: 0 done, 1 a command of the plan failed, 2 wrong arguments, 3 the machine lacks
-something (the message says what), 130 interrupted.
+Exit codes: 0 done, 1 a command failed, 2 wrong arguments, 3 the machine lacks something (the
+message says what), 130 interrupted.
 """
 
 # An older Python must get as far as the message that it is too old.
@@ -20,95 +20,82 @@ import hashlib
 import json
 import os
 import platform
+import re
 import shlex
 import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+
 VENV = Path(".venv")
 PYTHON = VENV / "bin" / "python"
 STAMP = VENV / "mentalllama-install.json"
+EXPORTED = VENV / "requirements.txt"
+LOCK = Path("uv.lock")
 
-# The locks hold for these; vLLM itself has no build for an older Python.
+EXTRAS = ("check", "docs", "loadtests", "release", "test", "training")
+UV = "0.13.9"
+OLDEST_UV = (0, 9)
+"""The oldest uv on the PATH that is taken: it reads the lock and knows every option used here."""
+# vLLM has no build for an older Python, and the lock holds for none that is newer.
 OLDEST_PYTHON = (3, 11)
 NEWEST_PYTHON = (3, 13)
-
-# The registry has no CPU build of torch; a machine's own configuration may name a place that has.
 TORCH_INDEX = "https://download.pytorch.org/whl/cpu"
+"""Where PyTorch publishes its CPU build, which is not on PyPI."""
 
 
-class UnfitMachineError(Exception):
-    """The machine lacks something; the message says what to do about it."""
+class InstallError(Exception):
+    """The installation cannot go on; the message says what to do, `code` is the exit code."""
 
-
-class FailedStepError(Exception):
-    """A command of the plan failed; the message says which and what to do next."""
+    def __init__(self, message: str, code: int = 1) -> None:
+        super().__init__(message)
+        self.code = code
 
 
 @dataclass(frozen=True)
 class Step:
-    """One command of the plan, and the one to try where it fails."""
+    """One command of the plan, and the one to run if it fails."""
 
     what: str
     command: tuple[str, ...]
-    fallback: tuple[str, ...] | None = None
+    fallback: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Stamp:
-    """What was installed: the build, its lock, the project's metadata, and where."""
+    """What is installed: the build, the extras, digests of lock and project, the folder."""
 
     build: str
+    extras: tuple[str, ...]
     lock: str
     project: str
     root: str
 
     @classmethod
-    def wanted(cls, root: Path, build: str) -> Stamp:
-        """The stamp that the files in `root` ask for."""
-        return cls(
-            build=build,
-            lock=_digest(root / lock_of(build)),
-            project=_digest(root / "pyproject.toml"),
-            root=str(root),
-        )
+    def wanted(cls, root: Path, build: str, extras: Sequence[str]) -> Stamp:
+        """The stamp of an environment with these extras, made from the files in `root`."""
+        files = (root / LOCK, root / "pyproject.toml")
+        lock, project = (hashlib.sha256(file.read_bytes()).hexdigest() for file in files)
+        return cls(build, tuple(sorted(set(extras))), lock, project, str(root))
 
     @classmethod
     def found(cls, root: Path) -> Stamp | None:
-        """The stamp in the environment, None where there is none to go by."""
+        """The stamp in the environment; None if there is none that can be read."""
         try:
-            return cls(**json.loads((root / STAMP).read_text(encoding="utf-8")))
-        except (OSError, ValueError, TypeError):
+            values = json.loads((root / STAMP).read_text(encoding="utf-8"))
+            return cls(**{**values, "extras": tuple(values["extras"])})
+        except (OSError, ValueError, TypeError, KeyError):
             return None
-
-    def write(self, root: Path) -> None:
-        """Leaves the stamp in the environment."""
-        (root / STAMP).write_text(json.dumps(self.__dict__, indent=2) + "\n", encoding="utf-8")
-
-
-def _digest(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-def lock_of(build: str) -> Path:
-    """The lock of a build, relative to the project's folder."""
-    return Path("requirements") / f"{build}.txt"
-
-
-def locked(root: Path, build: str) -> list[str]:
-    """The pins of a build, as they stand in its lock."""
-    lines = (root / lock_of(build)).read_text(encoding="utf-8").splitlines()
-    return [line for line in lines if line and not line.startswith("#")]
 
 
 def find_gpu() -> str | None:
-    """Says by what an NVIDIA GPU shows itself on this machine, None where none does."""
+    """What shows that this machine has an NVIDIA GPU; None if nothing does."""
     for path in ("/proc/driver/nvidia/version", "/dev/nvidia0"):
         if Path(path).exists():
             return path
@@ -120,17 +107,9 @@ def find_gpu() -> str | None:
 
 
 def choose_build(asked: str, stamp: Stamp | None) -> tuple[str, str]:
-    """Chooses the build.
-
-    Args:
-        asked: "cpu" or "gpu", or "auto" to keep what is installed, or else to look at the machine.
-        stamp: What is installed.
-
-    Returns:
-        The build and the reason for it.
-    """
+    """The build and the reason for it; "auto" keeps what is installed, or looks at the machine."""
     if asked != "auto":
-        return asked, "asked for"
+        return asked, "as asked"
     if stamp is not None:
         return stamp.build, "as installed"
     sign = find_gpu()
@@ -138,58 +117,50 @@ def choose_build(asked: str, stamp: Stamp | None) -> tuple[str, str]:
 
 
 def find_python() -> str:
-    """The interpreter for the environment: this one if the locks hold for it, else another.
+    """The interpreter for a new environment: this one if the lock holds for it, else another.
 
     Raises:
-        UnfitMachineError: If there is no fitting Python, or it cannot make environments.
+        InstallError: If there is no such Python, or it cannot make environments.
     """
-    major, oldest, newest = OLDEST_PYTHON[0], OLDEST_PYTHON[1], NEWEST_PYTHON[1]
-    names = [f"python{major}.{minor}" for minor in range(newest, oldest - 1, -1)]
+    names = [f"python3.{minor}" for minor in range(NEWEST_PYTHON[1], OLDEST_PYTHON[1] - 1, -1)]
     fits = OLDEST_PYTHON <= sys.version_info[:2] <= NEWEST_PYTHON
     python = sys.executable if fits else next(filter(None, map(shutil.which, names)), None)
     if python is None:
-        raise UnfitMachineError(
-            f"Python {major}.{oldest} to {major}.{newest} is needed and this is "
-            f"{platform.python_version()}. Install one of them and run again, "
-            f"for instance: make serve PYTHON=python{major}.{newest}"
+        raise InstallError(
+            f"Python 3.{OLDEST_PYTHON[1]} to 3.{NEWEST_PYTHON[1]} is needed and this is "
+            f"{platform.python_version()}. Install one of them and run again, for example: "
+            f"make serve PYTHON={names[0]}",
+            3,
         )
     probe = [python, "-c", "import ensurepip, venv"]
     if subprocess.run(probe, capture_output=True, check=False).returncode != 0:
-        package = "python3-venv" if fits else f"{Path(python).name}-venv"
-        raise UnfitMachineError(
+        raise InstallError(
             f"{python} cannot make virtual environments. "
-            f"On Debian and Ubuntu: apt-get install {package}"
+            f"On Debian and Ubuntu: apt-get install {Path(python).name}-venv",
+            3,
         )
     return python
 
 
 def check_machine() -> None:
-    """Checks what no installation can mend, and warns of what will be missed later.
-
-    Raises:
-        UnfitMachineError: If the project cannot run here.
-    """
+    """Raise InstallError where the project cannot run."""
     if sys.platform != "linux":
-        raise UnfitMachineError(
+        raise InstallError(
             f"vLLM runs on Linux and this is {platform.system()}. "
-            "Use a Linux machine, a Linux virtual machine, or WSL 2 on Windows."
+            "Use a Linux machine, a Linux virtual machine, or WSL 2 on Windows.",
+            3,
         )
     if platform.machine() not in {"x86_64", "aarch64"}:
-        raise UnfitMachineError(
-            f"The locked packages are built for x86_64 and aarch64; this is {platform.machine()}."
-        )
-    if not any(shutil.which(compiler) for compiler in ("c++", "g++")):
-        _say(
-            "warning: no C++ compiler found, so that the model is served without being compiled, "
-            "which is slower. On Debian and Ubuntu: apt-get install g++ python3-dev"
+        raise InstallError(
+            f"The packages exist for x86_64 and aarch64; this is {platform.machine()}.", 3
         )
 
 
-def usable(root: Path, build: str) -> bool:
-    """Whether the environment in `.venv` can be installed into as it is.
+def is_usable(root: Path, build: str) -> bool:
+    """Whether packages can be installed into the environment as it is.
 
-    Not if its Python is gone or is one that the locks do not hold for, if it was made for another
-    folder, or if it holds the other build: both install the package `vllm`, one over the other.
+    They cannot if its Python is gone or is one that the lock does not hold for, if it was made for
+    another folder, or if it has the other build, since both bring the package `vllm`.
     """
     stamp = Stamp.found(root)
     if stamp is not None and stamp.root != str(root):
@@ -208,110 +179,184 @@ def usable(root: Path, build: str) -> bool:
     return OLDEST_PYTHON <= tuple(json.loads(answer.stdout)) <= NEWEST_PYTHON
 
 
-def is_ready(root: Path, build: str) -> bool:
-    """Whether the environment is already what the files in `root` ask for."""
-    return Stamp.found(root) == Stamp.wanted(root, build) and (root / PYTHON).exists()
+def find_uv() -> str | None:
+    """The uv on the PATH, if it is new enough."""
+    path = shutil.which("uv")
+    if path is None:
+        return None
+    answer = subprocess.run([path, "--version"], capture_output=True, text=True, check=False)
+    version = re.match(r"uv (\d+)\.(\d+)", answer.stdout)
+    fits = version is not None and (int(version[1]), int(version[2])) >= OLDEST_UV
+    return path if fits else None
 
 
-def plan(root: Path, build: str, python: str) -> list[Step]:
-    """The commands that make the environment what the files in `root` ask for.
+def environment_steps(root: Path, build: str, python: str) -> list[Step]:
+    """The command that makes the environment, if there is none that can be used."""
+    if is_usable(root, build):
+        return []
+    clear = ("--clear",) if (root / VENV).exists() else ()
+    return [Step("make the environment", (python, "-m", "venv", *clear, str(VENV)))]
+
+
+def package_steps(root: Path, build: str, extras: Sequence[str], uv: str | None) -> list[Step]:
+    """The commands that install what serving and `extras` need into the environment.
 
     Args:
         root: The project's folder, in which the commands are to be run.
         build: "cpu" or "gpu".
-        python: The interpreter for a new environment.
-
-    Returns:
-        The steps in order; what the stamp says is done is left out.
+        extras: Extras of `pyproject.toml` beside the build's own.
+        uv: The uv to use, None for pip.
     """
-    wanted, found = Stamp.wanted(root, build), Stamp.found(root)
-    pip = (str(PYTHON), "-m", "pip", "install", "--no-deps")
-    steps: list[Step] = []
-    fresh = not usable(root, build)
-    if fresh:
-        clear = ("--clear",) if (root / VENV).exists() else ()
-        steps.append(Step("make the environment", (python, "-m", "venv", *clear, str(VENV))))
-    if fresh or found is None or found.lock != wanted.lock:
-        torch = next(pin for pin in locked(root, build) if pin.startswith("torch=="))
-        if "+cpu" in torch:
-            elsewhere = (*pip, "--index-url", TORCH_INDEX, torch)
-            steps.append(Step("install torch", (*pip, torch), elsewhere))
-        lock = str(lock_of(build))
-        steps.append(Step("install the locked packages", (*pip, "-r", lock)))
-    steps.append(Step("install the project", (*pip, "--no-build-isolation", "-e", ".")))
+    steps = []
+    install: tuple[str, ...]
+    if uv is None:
+        requirements = f"requirements/{build}{'-all' if extras else ''}.txt"
+        install = (str(PYTHON), "-m", "pip", "install", "--no-deps")
+    else:
+        requirements = str(EXPORTED)
+        install = (uv, "pip", "install", "--python", str(PYTHON), "--no-deps")
+        chosen = [word for extra in (build, *extras) for word in ("--extra", extra)]
+        export = [uv, "export", "--quiet", "--frozen", "--no-emit-project", "--no-annotate"]
+        export += [*chosen, *leave_out(build), "--output-file", requirements]
+        steps.append(Step("read the lock", tuple(export)))
+    if build == "cpu":
+        torch = f"torch=={cpu_torch(root)}"
+        elsewhere = (*install, "--index-url", TORCH_INDEX, torch)
+        steps.append(Step("install torch", (*install, torch), elsewhere))
+    steps.append(Step("install the locked packages", (*install, "-r", requirements)))
+    steps.append(Step("install the project", (*install, "--no-build-isolation", "-e", ".")))
     return steps
 
 
-def describe(root: Path, build: str, steps: Sequence[Step]) -> list[str]:
-    """The plan as lines of text: the commands, then every package that they install."""
-    lines: list[str] = []
-    for step in steps:
-        lines.append(f"run: {shlex.join(step.command)}")
-        if step.fallback:
-            lines.append(f"run if that fails: {shlex.join(step.fallback)}")
-    if any("-r" in step.command for step in steps):
-        lines += [f"package: {pin}" for pin in locked(root, build)]
-    return lines
+def leave_out(build: str) -> tuple[str, ...]:
+    """Options of `uv export`: torch's CPU build has a step of its own, with two places to look."""
+    return ("--no-emit-package", "torch") if build == "cpu" else ()
 
 
-def run(root: Path, steps: Sequence[Step]) -> None:
-    """Runs the steps in order and says how long each took.
+def cpu_torch(root: Path) -> str:
+    """The version of torch's CPU build in the lock."""
+    lock = (root / LOCK).read_text(encoding="utf-8")
+    found = re.search(r'name = "torch"\nversion = "([^"]+\+cpu)"', lock)
+    if found is None:
+        raise InstallError("uv.lock holds no CPU build of torch. Run make lock.")
+    return found[1]
 
-    Args:
-        root: The folder to run them in.
-        steps: The plan.
+
+def uv_variables(root: Path) -> dict[str, str]:
+    """The machine's own settings of pip for indexes and certificates, as variables of uv.
+
+    A machine can name in pip's files or variables where it gets packages that are not on PyPI.
+    """
+    listing = subprocess.run(
+        [root / PYTHON, "-m", "pip", "config", "list"], capture_output=True, text=True, check=False
+    )
+    found: dict[str, list[str]] = {}
+    for name, value in re.findall(r"^\S+\.([\w-]+)='(.*)'$", listing.stdout, re.MULTILINE):
+        found.setdefault(name, []).extend(value.replace("\\n", " ").split())
+    variables = {
+        "find-links": ("UV_FIND_LINKS", ","),
+        "extra-index-url": ("UV_EXTRA_INDEX_URL", " "),
+        "index-url": ("UV_INDEX_URL", " "),
+        "cert": ("SSL_CERT_FILE", " "),
+    }
+    given = {
+        variable: separator.join(dict.fromkeys(found[name]))
+        for name, (variable, separator) in variables.items()
+        if name in found and variable not in os.environ
+    }
+    # As pip looks: at all places, not only at the first that knows the package by another version.
+    return {**given, "UV_INDEX_STRATEGY": "unsafe-best-match"}
+
+
+def run(root: Path, steps: Sequence[Step], environment: Mapping[str, str]) -> None:
+    """Run the steps in order; report how long each took.
 
     Raises:
-        FailedStepError: If a step, and its fallback where it has one, failed.
+        InstallError: If a step failed, and its fallback too where it has one.
     """
-    # Pip tells of every file it looks at: hundreds of lines that help nobody in a log.
-    quiet = {"PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_QUIET": "1"}
-    environment = {**os.environ, **({} if sys.stdout.isatty() else quiet)}
     for number, step in enumerate(steps, 1):
         _say(f"[{number}/{len(steps)}] {step.what}: {shlex.join(step.command)}")
         start = time.monotonic()
         code = subprocess.call(step.command, cwd=root, env=environment)
         if code != 0 and step.fallback:
-            _say(f"That failed with exit code {code}; trying: {shlex.join(step.fallback)}")
+            _say(f"Exit code {code}; trying: {shlex.join(step.fallback)}")
             code = subprocess.call(step.fallback, cwd=root, env=environment)
         if code != 0:
-            raise FailedStepError(
-                f"To {step.what} failed with exit code {code}; its own words stand above. "
-                "Once that is mended, run the same command again: it goes on from here."
+            raise InstallError(
+                f"Could not {step.what} (exit code {code}, see the lines above). Once that is "
+                "fixed, run the same command again: it goes on from here."
             )
         _say(f"[{number}/{len(steps)}] took {time.monotonic() - start:.1f} s")
 
 
-def install(root: Path, asked: str, *, dry_run: bool) -> None:
-    """Installs what is missing, or says what would be installed.
+def install(root: Path, asked: str, extras: Sequence[str], *, dry_run: bool) -> None:
+    """Install what is missing, or print what would be installed.
 
     Args:
         root: The project's folder.
         asked: "auto", "cpu" or "gpu".
+        extras: Extras beside the build's own.
         dry_run: Only print the plan.
 
     Raises:
-        UnfitMachineError: If the machine lacks something.
-        FailedStepError: If a command failed.
+        InstallError: If the machine lacks something or a command failed.
     """
-    build, reason = choose_build(asked, Stamp.found(root))
+    found = Stamp.found(root)
+    build, reason = choose_build(asked, found)
+    wanted = Stamp.wanted(root, build, extras)
+    # What was added to the same lock stays and is not installed again.
+    if found is not None and Stamp.wanted(root, build, found.extras) == found:
+        wanted = Stamp.wanted(root, build, (*found.extras, *extras))
     if dry_run:
         print(f"build: {build} ({reason})")
-    if is_ready(root, build):
+    if found == wanted and (root / PYTHON).exists():
         if dry_run:
             print("nothing to do: .venv is up to date")
         return
     check_machine()
-    steps = plan(root, build, find_python())
+    steps = environment_steps(root, build, find_python())
+    uv = find_uv()
     if dry_run:
-        print("\n".join(describe(root, build, steps)))
+        steps += package_steps(root, build, wanted.extras, uv or str(VENV / "bin" / "uv"))
+        print("\n".join(_describe(root, build, wanted.extras, steps)))
         return
     _say(f"build: {build} ({reason})")
-    (root / STAMP).unlink(missing_ok=True)
     start = time.monotonic()
-    run(root, steps)
-    Stamp.wanted(root, build).write(root)
+    (root / STAMP).unlink(missing_ok=True)
+    environment = {**os.environ, "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
+    if not sys.stdout.isatty():
+        environment["PIP_QUIET"] = "1"  # it prints a line for each file that it looks at
+    run(root, steps, environment)
+    uv = uv or _add_uv(root, environment)
+    steps = package_steps(root, build, wanted.extras, uv)
+    run(root, steps, {**environment, **(uv_variables(root) if uv else {})})
+    (root / STAMP).write_text(json.dumps(wanted.__dict__, indent=2) + "\n", encoding="utf-8")
     _say(f"The environment is ready after {time.monotonic() - start:.1f} s.")
+
+
+def _add_uv(root: Path, environment: Mapping[str, str]) -> str | None:
+    """Put uv into the environment with pip; None, and a line that says so, if it cannot be had."""
+    command = (str(PYTHON), "-m", "pip", "install", "--no-deps", "--quiet", f"uv=={UV}")
+    if subprocess.call(command, cwd=root, env=environment) == 0:
+        return str(VENV / "bin" / "uv")
+    _say("uv could not be installed; pip installs the packages instead, which takes longer.")
+    return None
+
+
+def _describe(
+    root: Path, build: str, extras: Sequence[str], steps: Sequence[Step]
+) -> Iterator[str]:
+    for step in steps:
+        yield f"run: {shlex.join(step.command)}"
+        if step.fallback:
+            yield f"run if that fails: {shlex.join(step.fallback)}"
+    if build == "cpu":
+        yield f"package: torch=={cpu_torch(root)}"
+    exported = (root / "requirements" / f"{build}.txt").read_text(encoding="utf-8")
+    for pin in re.findall(r"^[\w.-]+==[^ ]+", exported, re.MULTILINE):
+        yield f"package: {pin}"
+    if extras:
+        yield f"and what {', '.join(extras)} add, as in uv.lock"
 
 
 def _say(line: str) -> None:
@@ -320,9 +365,9 @@ def _say(line: str) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Reads the command line, installs, and returns the exit code."""
+    """Read the command line, install, and return the exit code."""
     parser = argparse.ArgumentParser(
-        description="Make the project's environment in .venv.",
+        description="Make the project's environment in .venv, or add to it.",
         epilog="Exit codes: 0 done, 1 a command failed, 2 wrong arguments, "
         "3 the machine lacks something, 130 interrupted.",
     )
@@ -333,18 +378,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         help="auto, the default, takes the GPU build beside an NVIDIA driver; "
         "the variable MENTALLLAMA_BUILD sets another default",
     )
+    parser.add_argument(
+        "extras", nargs="*", metavar="EXTRA", help=f"beside serving: {', '.join(EXTRAS)}"
+    )
     options = parser.parse_args(arguments)
+    if unknown := sorted(set(options.extras) - set(EXTRAS)):
+        parser.error(f"no such extra: {', '.join(unknown)}; choose from {', '.join(EXTRAS)}")
     asked = options.build or os.environ.get("MENTALLLAMA_BUILD") or "auto"
     if asked not in ("auto", "cpu", "gpu"):
         parser.error(f"MENTALLLAMA_BUILD is {asked!r}; it must be auto, cpu or gpu")
     try:
-        install(ROOT, asked, dry_run=options.dry_run)
-    except UnfitMachineError as error:
+        install(ROOT, asked, options.extras, dry_run=options.dry_run)
+    except InstallError as error:
         _say(f"error: {error}")
-        return 3
-    except FailedStepError as error:
-        _say(f"error: {error}")
-        return 1
+        return error.code
     except KeyboardInterrupt:
         _say("Interrupted. Run the same command again: it goes on from here.")
         return 130

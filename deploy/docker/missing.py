@@ -3,9 +3,10 @@
     python deploy/docker/missing.py requirements/gpu.txt
 
 What is installed stays as it is, whatever its version: on vLLM's image that is what vLLM was built
-and tested with. Two of the needs are not followed: see `scripts/lock.py`.
+and tested with.
 """
 
+import re
 import sys
 import tomllib
 from importlib import metadata
@@ -16,9 +17,9 @@ from packaging.utils import canonicalize_name
 
 
 def missing(lock: Path) -> list[str]:
-    """The lines of the lock to install."""
-    lines = [line for line in lock.read_text(encoding="utf-8").splitlines() if line[:1] != "#"]
-    pins = {canonicalize_name(Requirement(line).name): line for line in lines if line}
+    """The entries of the lock to install, each a pin and the lines of its hashes."""
+    entries = re.findall(r"^[^\s#].*(?:\n\s+--hash.*)*", lock.read_text(encoding="utf-8"), re.M)
+    pins = {canonicalize_name(re.split(r"[ =]", entry, maxsplit=1)[0]): entry for entry in entries}
     project = tomllib.loads(Path("pyproject.toml").read_text(encoding="utf-8"))["project"]
     texts = [*project["dependencies"], *project["optional-dependencies"][lock.stem]]
     names = [canonicalize_name(Requirement(text).name) for text in texts]

@@ -12,8 +12,9 @@ if [ -z "$program" ]; then
     tools="$(mktemp -d)"
     trap 'rm -rf "$tools"' EXIT
     "${PYTHON:-python3}" -m venv "$tools"
+    grep -oE '^[^ #]+==[^ ]+' "$source/requirements/cpu-all.txt" >"$tools/constraints.txt"
     "$tools/bin/python" -m pip install --only-binary=:all: \
-        --constraint "$source/requirements/cpu.txt" cyclonedx-bom
+        --constraint "$tools/constraints.txt" cyclonedx-bom
     program="$tools/bin/cyclonedx-py"
 fi
 "$program" environment --output-reproducible --output-format JSON \
