@@ -24,7 +24,6 @@ from loadtests.llama_cpp_server import llama_cpp
 from loadtests.needed import Shape
 from loadtests.servers import Running
 from loadtests.workload import Count
-from service import half_weights
 from service.cli.terminal import notice
 from service.models import ResolvedModel, resolve_model
 
@@ -62,10 +61,7 @@ class Field:
         own = str(config.dtype).removeprefix("torch.")
         self.dtype = servers.served_dtype(model) or own
         width = 4 if self.dtype == "float32" else 2
-        halved = own == "bfloat16" and half_weights.has_the_path()
-        self.shape = Shape.of(
-            config.to_dict(), bytes_per_weight=2 if halved else width, bytes_per_cached=width
-        )
+        self.shape = Shape.of(config.to_dict(), bytes_per_weight=width, bytes_per_cached=width)
         self._asked = asked
         self._options = tuple(options)
         self._stack = stack

@@ -10,17 +10,13 @@ from __future__ import annotations
 def register() -> None:
     """Make all changes; a second call changes nothing."""
     from service import (
-        compiled,
         eager_ranks,
         float_head,
         fused_layers,
-        half_weights,
-        head_rows,
         interruptions,
         logs,
         mixed_logprobs,
         orphans,
-        packed_linear,
         short_blocks,
     )
 
@@ -29,10 +25,6 @@ def register() -> None:
     orphans.register()
     float_head.register()
     fused_layers.register()
-    packed_linear.register()
-    half_weights.register()
-    head_rows.register()
     short_blocks.register()
     mixed_logprobs.register()
     eager_ranks.register()
-    compiled.register()

@@ -8,9 +8,7 @@ there in every process of the engine.
 
 Both factors of the product were bfloat16 before they were cast, so oneDNN may multiply them as
 such: each product is exact in float32, where the sums are taken and the logits stay. That is two to
-three times as fast on processors with bfloat16 products. Only rows that are read as probabilities
-are computed so (`service.head_rows`): generated text is as vLLM's own head has it, in the model's
-type.
+three times as fast on processors with bfloat16 products.
 """
 
 from __future__ import annotations
@@ -18,8 +16,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from typing import Any
-
-from service.head_rows import STEP
 
 LAYER = "LogitsProcessor"
 
@@ -50,13 +46,6 @@ def _products_of_bfloat16() -> Iterator[None]:
         settings.fp32_precision = before
 
 
-def _read_rows(hidden_states: Any) -> tuple[int, ...] | None:
-    """Rows whose logits must be exact; None for all of them, or where it is not known."""
-    if hidden_states.dim() != 2 or hidden_states.shape[0] != STEP.number:
-        return None
-    return STEP.read if len(STEP.read) < STEP.number else None
-
-
 def _layer() -> type:
     """Define the layer; a function, since vLLM's base class must not be imported with us."""
     import torch
@@ -81,18 +70,6 @@ def _layer() -> type:
                 or lm_head.weight.dtype == torch.float32
             ):
                 return super()._apply_head(lm_head, hidden_states, embedding_bias)
-            read = _read_rows(hidden_states)
-            if read is None:
-                return self._float(lm_head, hidden_states, embedding_bias)
-            # What is generated is as vLLM's own head in the model's type has it.
-            logits = lm_head.quant_method.apply(lm_head, hidden_states, bias=embedding_bias)
-            logits = logits.to(torch.float32)
-            if read:
-                rows = list(read)
-                logits[rows] = self._float(lm_head, hidden_states[rows], embedding_bias)
-            return logits
-
-        def _float(self, lm_head: Any, hidden_states: Any, embedding_bias: Any) -> Any:
             weight = lm_head.weight
             # Another tensor, or the same one written to, is cast again.
             key = (weight.data_ptr(), weight._version)

@@ -8,7 +8,6 @@ user's.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import math
 import os
@@ -19,11 +18,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import NoReturn
 
-from service import compiled, processor, short_blocks
+from service import processor, short_blocks
 from service.analysis.quotation import BACKEND
 from service.chat_template import served_template
-from service.errors import ModelError
-from service.models import ResolvedModel, cache_directory
+from service.models import ResolvedModel
 from service.settings import STOP_SECONDS, Settings, load_settings
 from service.weights import SAFETENSORS, check_directory
 
@@ -68,8 +66,8 @@ def engine_options(model: ResolvedModel, given: Sequence[str], *, cpu: bool) -> 
             # Products of bfloat16 take two to six times as long there. Weights of twice the size
             # are nothing for this model; for a large one it is the operator who knows.
             defaults["--dtype"] = "float32"
-        # A minute or two for each model, once: paid for the one that everybody starts.
-        if not model.embedded or not compiled.can_compile(os.environ):
+        # Compiling needs a C++ compiler and takes a minute or two.
+        if not _configures_compilation(given):
             defaults["--enforce-eager"] = None
     options = list(given)
     for name, value in defaults.items():
@@ -135,9 +133,6 @@ def environment(model: ResolvedModel, present: Mapping[str, str], *, cpu: bool) 
             defaults["OMP_NUM_THREADS"] = str(len(cores))
             defaults["KMP_BLOCKTIME"] = "5"
             defaults["KMP_TPAUSE"] = "0"
-        # What is compiled holds for one kind of processor, while a home can be on several.
-        with contextlib.suppress(ModelError):  # no home: vLLM's own place, or the user's
-            defaults["VLLM_CACHE_ROOT"] = str(cache_directory() / "vllm" / compiled.machine_key())
         openmp = _intel_openmp()
         if openmp is not None and "iomp" not in present.get("LD_PRELOAD", ""):
             added["LD_PRELOAD"] = ":".join(filter(None, [present.get("LD_PRELOAD"), str(openmp)]))
@@ -222,6 +217,13 @@ def _plugins(present: str | None) -> str:
     else:
         names = [point.name for group in _PLUGIN_GROUPS for point in entry_points(group=group)]
     return ",".join(dict.fromkeys([*names, PLUGIN]))
+
+
+def _configures_compilation(given: Sequence[str]) -> bool:
+    """Whether the user configures compilation, which --enforce-eager would switch off."""
+    return has_option(given, "--compilation-config", "--optimization-level") or any(
+        one.startswith(("-O", "-cc")) for one in given
+    )
 
 
 def _has_amx() -> bool:

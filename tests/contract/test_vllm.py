@@ -250,6 +250,23 @@ def test_the_float_head_fits_in_the_place_of_vllms() -> None:
     assert isinstance(op_registry_oot, dict)
 
 
+def test_our_layers_take_the_place_of_vllms_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    from vllm.model_executor import custom_op
+    from vllm.platforms import current_platform
+
+    from service import float_head, fused_layers
+
+    monkeypatch.setattr(custom_op, "op_registry_oot", {})
+    float_head.register()
+    fused_layers.register()
+    registered = dict(custom_op.op_registry_oot)
+    ours = {float_head.LAYER, "SiluAndMul", "RMSNorm"}
+    assert set(registered) == (ours if current_platform.is_cpu() else set())
+    float_head.register()
+    fused_layers.register()
+    assert custom_op.op_registry_oot == registered
+
+
 def test_the_documentation_pages_assets_come_with_vllm() -> None:
     from vllm.entrypoints.serve.instrumentator import offline_docs
 

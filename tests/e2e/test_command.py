@@ -24,19 +24,14 @@ COMMAND = str(Path(sys.executable).with_name("mentalllama"))
 WAITING = "Waiting for the service …\n"
 
 
-def environment() -> dict[str, str]:
-    """As on a machine without a compiler.
-
-    The server that the tests share compiles the model, and each other set of options would compile
-    it once more, for two minutes.
-    """
-    return bare_environment() | {"CXX": "no-compiler"}
-
-
 def run(*arguments: str, stdin: str | bytes = b"") -> subprocess.CompletedProcess[str]:
     content = stdin.encode() if isinstance(stdin, str) else stdin
     done = subprocess.run(
-        [COMMAND, *arguments], input=content, capture_output=True, env=environment(), timeout=300
+        [COMMAND, *arguments],
+        input=content,
+        capture_output=True,
+        env=bare_environment(),
+        timeout=300,
     )
     return subprocess.CompletedProcess(
         done.args, done.returncode, done.stdout.decode(), done.stderr.decode()
@@ -186,7 +181,7 @@ def test_an_interrupted_command_frees_the_engine(client, server):
         [COMMAND, "analyze", f"{POST} " * 20, "--url", server.url, "--explanation-tokens", "512"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        env=environment(),
+        env=bare_environment(),
     )
     try:
         assert eventually(lambda: not idle(client), 20)

@@ -25,7 +25,6 @@ def test_weights() -> None:
     assert SMALL.layer_weights == 2 * (64 + 32 + 32 + 64 + 3 * 128)
     assert SMALL.head_weights == 80
     assert SMALL.cache_bytes == 2 * 2 * 1 * 4 * 2
-    # Weights in half precision beside states in float32 (service/half_weights.py).
     assert replace(SMALL, bytes_per_cached=4).cache_bytes == 2 * 2 * 1 * 4 * 4
 
 

@@ -6,8 +6,6 @@ from types import SimpleNamespace
 
 import pytest
 
-from service import head_rows
-
 torch = pytest.importorskip("torch")
 pytest.importorskip("vllm")
 
@@ -82,29 +80,3 @@ def test_a_quantized_head_is_left_to_vllm(heads) -> None:
     with pytest.raises(ValueError, match="unquantized"):
         ours._apply_head(head, hidden, None)
     assert ours._kept is None
-
-
-@pytest.mark.parametrize("read", [(), (1,), (0, 2), (0, 1, 2)])
-def test_only_rows_that_are_read_are_in_float32(heads, monkeypatch, read: tuple[int, ...]) -> None:
-    theirs, ours, head, hidden = heads
-    monkeypatch.setattr(head_rows.STEP, "number", 3)
-    monkeypatch.setattr(head_rows.STEP, "read", read)
-    exact = theirs._apply_head(head, hidden, None)
-    rounded = torch.nn.functional.linear(hidden, head.weight).float()
-    found = ours._apply_head(head, hidden, None)
-    assert found.dtype == torch.float32
-    for row in range(3):
-        if row in read:
-            assert close(found[row], exact[row])
-        else:
-            assert torch.equal(found[row], rounded[row])
-    assert not close(rounded, exact)
-
-
-def test_rows_of_another_number_are_all_in_float32(heads, monkeypatch) -> None:
-    """As a prompt's own log-probabilities are computed, or speculated tokens."""
-    theirs, ours, head, hidden = heads
-    monkeypatch.setattr(head_rows.STEP, "number", 2)
-    monkeypatch.setattr(head_rows.STEP, "read", (0,))
-    expected = theirs._apply_head(head, hidden, None)
-    assert close(ours._apply_head(head, hidden, None), expected)

@@ -19,6 +19,7 @@ from service.models import ResolvedModel
 from service.settings import Settings
 
 HUB = ResolvedModel("org/model", "model", embedded=False)
+EMBEDDED = ResolvedModel("/cache/mentalllama-embedded", "mentalllama-embedded", embedded=True)
 
 
 def test_defaults_give_way_to_the_users_options() -> None:
@@ -46,46 +47,36 @@ def test_a_cpu_gets_the_shortest_blocks_that_its_kernel_takes(
     assert options[options.index("--block-size") + 1] == tokens
 
 
-@pytest.mark.parametrize("flags", ["avx512_bf16", "fma avx2"])
-def test_the_embedded_model_is_compiled_where_it_can_be(monkeypatch, flags: str) -> None:
-    embedded = ResolvedModel("/cache/mentalllama-embedded", "mentalllama-embedded", embedded=True)
-    monkeypatch.setattr(Path, "read_text", lambda *_, **__: f"flags\t\t: {flags}\n")
-    for can in (True, False):
-        monkeypatch.setattr(launch.compiled, "can_compile", lambda _, can=can: can)
-        assert ("--enforce-eager" in engine_options(embedded, [], cpu=True)) is not can
-        assert "--enforce-eager" in engine_options(HUB, [], cpu=True)
+@pytest.mark.parametrize(
+    "given",
+    [
+        ["--no-enforce-eager"],
+        ["--compilation-config", "{}"],
+        ["-cc.mode=3"],
+        ["--optimization_level=1"],
+        ["-O1"],
+    ],
+)
+def test_a_cpu_compiles_only_where_the_user_configures_it(given: list[str]) -> None:
+    assert "--enforce-eager" in engine_options(EMBEDDED, ["--seed", "1"], cpu=True)
+    assert "--enforce-eager" not in engine_options(EMBEDDED, given, cpu=True)
 
 
 def test_the_embedded_model_is_float32_where_bfloat16_is_slow(monkeypatch) -> None:
-    embedded = ResolvedModel("/cache/mentalllama-embedded", "mentalllama-embedded", embedded=True)
     monkeypatch.setattr(Path, "read_text", lambda *_, **__: "flags\t\t: fma avx2\n")
-    options = engine_options(embedded, [], cpu=True)
+    options = engine_options(EMBEDDED, [], cpu=True)
     assert options[options.index("--dtype") + 1] == "float32"
-    assert engine_options(embedded, ["--dtype", "half"], cpu=True).count("--dtype") == 1
+    assert engine_options(EMBEDDED, ["--dtype", "half"], cpu=True).count("--dtype") == 1
     # The memory for twice the weights of any model is not ours to spend.
     assert "--dtype" not in engine_options(HUB, [], cpu=True)
-    assert "--dtype" not in engine_options(embedded, [], cpu=False)
+    assert "--dtype" not in engine_options(EMBEDDED, [], cpu=False)
 
 
-def test_the_embedded_model_is_float32_and_compiled_on_intel_without_amx(monkeypatch) -> None:
-    embedded = ResolvedModel("/cache/mentalllama-embedded", "mentalllama-embedded", embedded=True)
-    monkeypatch.setattr("service.compiled.can_compile", lambda _: True)
+def test_the_embedded_model_is_float32_on_intel_without_amx(monkeypatch) -> None:
     for flags, dtype in (("avx512f avx512_bf16", True), ("avx512_bf16 amx_bf16", False)):
         text = f"vendor_id\t: GenuineIntel\nflags\t\t: {flags}\n"
         monkeypatch.setattr(Path, "read_text", lambda *_, text=text, **__: text)
-        options = engine_options(embedded, [], cpu=True)
-        assert ("--dtype" in options) is dtype
-        assert "--enforce-eager" not in options
-
-
-def test_what_is_compiled_is_kept_by_processor(monkeypatch, tmp_path) -> None:
-    monkeypatch.setenv("MENTALLLAMA_CACHE", str(tmp_path))
-    kept = Path(environment(HUB, {}, cpu=True)["VLLM_CACHE_ROOT"])
-    assert kept.parent == tmp_path / "vllm"
-    monkeypatch.setattr(Path, "read_text", lambda *_, **__: "flags\t\t: another\n")
-    assert Path(environment(HUB, {}, cpu=True)["VLLM_CACHE_ROOT"]) != kept
-    assert "VLLM_CACHE_ROOT" not in environment(HUB, {}, cpu=False)
-    assert "VLLM_CACHE_ROOT" not in environment(HUB, {"VLLM_CACHE_ROOT": "/here"}, cpu=True)
+        assert ("--dtype" in engine_options(EMBEDDED, [], cpu=True)) is dtype
 
 
 def test_only_safetensors_are_loaded() -> None:

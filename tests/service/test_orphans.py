@@ -33,7 +33,7 @@ if __name__ == "__main__":
 
 @pytest.mark.parametrize(
     ("method", "watches"),
-    [("spawn", True), ("fork", True), ("forkserver", True), ("spawn", False)],
+    [("spawn", True), ("fork", True), ("spawn", False)],
 )
 def test_it_ends_with_a_parent_that_is_killed(tmp_path: Path, method: str, watches: bool) -> None:
     script = tmp_path / "parent.py"
