@@ -1,8 +1,7 @@
-"""What this machine can do at most, measured: matrix products and memory.
+"""What this machine can do at most, measured by PyTorch: matrix products and memory.
 
 A share of the limit needs a limit that was reached, not one from a data sheet: the best of several
-large matrix products, and the best of several copies far larger than any cache, by PyTorch, on the
-device and the threads that an engine here would use.
+large matrix products, and the best of several passes over memory far larger than any cache.
 """
 
 from __future__ import annotations
@@ -17,12 +16,10 @@ from service import processor
 if TYPE_CHECKING:
     import torch
 
-_SIZES = (1024, 2048)
+_SIZES, _BYTES = (1024, 2048), 2**29
 _SMALL = (512,)
-_BYTES = 2**29
 # Where a product of that size takes microseconds, its start counts for as much as itself.
-_GPU_SIZES = (4096, 8192)
-_GPU_BYTES = 2**32
+_GPU_SIZES, _GPU_BYTES = (4096, 8192), 2**30
 _SECONDS = 1.5
 
 
@@ -33,19 +30,15 @@ class Ceilings:
     Attributes:
         bf16: floating-point operations a second of matrix products in bfloat16.
         float32: likewise in float32.
-        memory: bytes a second that a copy reads and writes, both counted.
         reading: bytes a second that a product of a matrix and a vector, or a sum, reads: what
             bounds the decoding of one stream.
         device: where.
-        threads: of the CPU; 0 on a GPU.
     """
 
     bf16: float
     float32: float
-    memory: float
     reading: float
     device: str
-    threads: int
 
     @property
     def products(self) -> float:
@@ -58,16 +51,14 @@ def measure_ceilings() -> Ceilings:
     import torch
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    # Without instructions for it, one product of the large ones takes half a minute.
+    # Without instructions for bfloat16, one product of the large ones takes half a minute.
     slow = device == "cpu" and processor.lacks_bfloat16()
     sizes = _GPU_SIZES if device == "cuda" else _SIZES
     found = Ceilings(
         bf16=max(_product(size, torch.bfloat16, device) for size in (_SMALL if slow else sizes)),
         float32=max(_product(size, torch.float32, device) for size in sizes),
-        memory=_copy(device),
         reading=_read(device),
         device=torch.cuda.get_device_name(0) if device == "cuda" else "cpu",
-        threads=torch.get_num_threads() if device == "cpu" else 0,
     )
     if device == "cuda":
         torch.cuda.empty_cache()  # servers count what is free when they start
@@ -83,19 +74,10 @@ def _product(size: int, dtype: torch.dtype, device: str) -> float:
     return 2.0 * size**3 / _best(lambda: torch.mm(left, right, out=out), device)
 
 
-def _copy(device: str) -> float:
-    import torch
-
-    size = _bytes(device)
-    source = torch.ones(size, dtype=torch.uint8, device=device)
-    target = torch.empty_like(source)
-    return 2.0 * size / _best(lambda: target.copy_(source), device)
-
-
 def _read(device: str) -> float:
     import torch
 
-    total, width = _bytes(device), 4096
+    total, width = _GPU_BYTES if device == "cuda" else _BYTES, 4096
     best = 0.0
     # PyTorch's product is not the fastest there is in every type; a sum does nothing but read.
     for dtype, size in ((torch.bfloat16, 2), (torch.float32, 4)):
@@ -104,10 +86,6 @@ def _read(device: str) -> float:
         for work in (lambda m=matrix, v=vector: torch.mv(m, v), matrix.sum):
             best = max(best, total / _best(work, device))
     return best
-
-
-def _bytes(device: str) -> int:
-    return _GPU_BYTES if device == "cuda" else _BYTES
 
 
 def _best(work: Callable[[], object], device: str) -> float:

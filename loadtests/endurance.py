@@ -1,34 +1,34 @@
-"""Long runs: does the service stay honest under too much work, and the same after hours of it?
+"""Long runs, each answer checked: too much work, and as much work as the service can do well.
 
     make overload        four times what it can do, for five minutes
-    make soak            as much as it can do well, for ten minutes, with clients that misbehave
+    make soak            60% of what it can do, for ten minutes, with clients that misbehave
 
-Both say what must hold, what was seen, and end with 1 where something did not hold. They write
-JSON and a page with memory and latency over time, without any post, to `endurance/`. Nothing else
-should run beside them.
+They print what must hold and what was seen, write it as JSON to `endurance/`, without any post, and
+end with 1 where something did not hold. Nothing else should run beside them.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from loadtests.bench import machine_facts
-from loadtests.endured import Endured, document, to_json, verdict_table
-from loadtests.field import Field, open_field
-from loadtests.overload import Load, overload
-from loadtests.servers import stopped_by_signals
+from loadtests.checked import LongRun
+from loadtests.engine import machine_facts
+from loadtests.overload import overload
+from loadtests.servers import ours, stopped_by_signals
 from loadtests.soak import soak
-from loadtests.workload import mixed
+from loadtests.workload import Item, count_tokens, mixed
 from service.cli.exit_codes import ExitCode
 from service.cli.failures import failures_reported
 from service.cli.terminal import notice, output
-from training.evaluate.report_html import to_html
+from service.models import resolve_model
 from training.evaluate.report_terminal import show_table
 from training.files import write_text
 
@@ -36,7 +36,7 @@ app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_
 
 Folder = Annotated[Path, typer.Option("--output", metavar="DIR", help="For results and the log.")]
 Model = Annotated[str, typer.Option(help="`embedded`, a directory or a hub id.")]
-Run = Callable[[Field], Awaitable[Endured]]
+Run = Callable[[str, int, Sequence[Item]], Awaitable[LongRun]]
 
 POSTS = 96
 """How many different posts are asked about; each is read alone first."""
@@ -51,13 +51,7 @@ def _overload(
     folder: Folder = Path("endurance"),
 ) -> None:
     """Send several times as much as the service can do."""
-    load = Load(minutes * 60, times, deadline)
-
-    async def run(bench: Field) -> Endured:
-        server = await bench.ours()
-        items = mixed(POSTS, bench.count, seed=1000)
-        return await overload(bench.web, server.url, server.process.pid, items, load)
-
+    run = partial(overload, seconds=minutes * 60, times=times, deadline=deadline)
     _report("overload", model, folder, run)
 
 
@@ -67,35 +61,29 @@ def _soak(
     model: Model = "embedded",
     folder: Folder = Path("endurance"),
 ) -> None:
-    """Keep the service busy with every kind of work, broken and abandoned requests among it."""
-
-    async def run(bench: Field) -> Endured:
-        server = await bench.ours()
-        items = mixed(POSTS, bench.count, seed=1100)
-        return await soak(bench.web, server.url, server.process.pid, items, minutes * 60)
-
-    _report("soak", model, folder, run)
+    """Keep the service busy with every kind of work, invalid and abandoned requests among it."""
+    _report("soak", model, folder, partial(soak, seconds=minutes * 60))
 
 
 def _report(name: str, model: str, folder: Path, run: Run) -> None:
     with failures_reported():
         folder.mkdir(parents=True, exist_ok=True)
         with stopped_by_signals():
-            endured = asyncio.run(_run(model, folder.resolve(), run))
-        facts = {"model": model, **machine_facts()}
-        found = json.dumps(to_json(endured, facts), indent=2)
-        write_text(folder / f"{name}.json", f"{found}\n")
-        write_text(folder / f"{name}.html", to_html(document(endured, facts)))
-        show_table(verdict_table(endured), output())
-        output().print(f"Results: {folder / name}.json and {folder / name}.html")
-        if not all(verdict.held for verdict in endured.verdicts):
+            found = asyncio.run(_run(model, folder.resolve() / f"{name}.log", run))
+        facts = {"model": model, **machine_facts(), **asdict(found)}
+        write_text(folder / f"{name}.json", f"{json.dumps(facts, indent=2)}\n")
+        show_table(found.table(), output())
+        output().print(f"Results: {folder / name}.json")
+        if not all(check.passed for check in found.checks):
             raise typer.Exit(ExitCode.FAILURE)
 
 
-async def _run(model: str, folder: Path, run: Run) -> Endured:
-    async with open_field(model, folder) as bench:
+async def _run(model: str, log: Path, run: Run) -> LongRun:
+    items = mixed(POSTS, count_tokens(resolve_model(model, announce=notice).path), seed=1000)
+    notice("Starting the server …")
+    async with ours(model, log) as server:
         notice("Each post is read alone, then the service's capacity is measured.")
-        return await run(bench)
+        return await run(server.url, server.process.pid, items)
 
 
 if __name__ == "__main__":

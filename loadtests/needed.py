@@ -42,15 +42,8 @@ class Shape:
     bytes_per_cached: int = 2
 
     @classmethod
-    def of(
-        cls,
-        config: Mapping[str, Any],
-        *,
-        bytes_per_weight: int = 2,
-        bytes_per_head_weight: int = 4,
-        bytes_per_cached: int = 2,
-    ) -> Shape:
-        """From a model's `config.json`."""
+    def of(cls, config: Mapping[str, Any], **bytes_per: int) -> Shape:
+        """From a model's `config.json`, and the fields that say how many bytes a number takes."""
         heads, hidden = int(config["num_attention_heads"]), int(config["hidden_size"])
         return cls(
             layers=int(config["num_hidden_layers"]),
@@ -60,9 +53,7 @@ class Shape:
             kv_heads=int(config.get("num_key_value_heads") or heads),
             head=int(config.get("head_dim") or hidden // heads),
             vocabulary=int(config["vocab_size"]),
-            bytes_per_weight=bytes_per_weight,
-            bytes_per_head_weight=bytes_per_head_weight,
-            bytes_per_cached=bytes_per_cached,
+            **bytes_per,
         )
 
     @property
@@ -121,11 +112,6 @@ def decoding_bytes(shape: Shape, context: int) -> float:
 def shared_reads(post: int, tails: Sequence[int]) -> list[Span]:
     """Label reads on one post that is computed once: the post, then each question's tail."""
     return [Span(0, post, read=0), *(Span(post, tail) for tail in tails)]
-
-
-def single_reads(post: int, tails: Sequence[int]) -> list[Span]:
-    """The same reads when each computes the post anew."""
-    return [Span(0, post + tail) for tail in tails]
 
 
 def generated(before: int, tokens: int) -> list[Span]:

@@ -1,8 +1,7 @@
 """The servers under load, as child processes: ours, and a plain vLLM server on the same weights.
 
 The plain one has vLLM's own defaults, the same threads and the same memory for its cache, and a
-chat template that shows the model a query as it was trained on: whoever picks vLLM alone would have
-it no better.
+chat template that shows the model a query as it was trained on.
 """
 
 from __future__ import annotations
@@ -74,13 +73,11 @@ class Running:
 
 
 @contextlib.asynccontextmanager
-async def ours(
-    model: str, log: Path, options: Sequence[str] = (), variables: Mapping[str, str] | None = None
-) -> AsyncIterator[Running]:
+async def ours(model: str, log: Path, options: Sequence[str] = ()) -> AsyncIterator[Running]:
     """Run `mentalllama serve` until the block is left."""
     program = str(Path(sys.executable).with_name("mentalllama"))
     command = [program, "serve", model, *options]
-    with running(command, log, variables or {}, ready="/readyz") as server:
+    with running(command, log, {}, ready="/readyz") as server:
         yield server
 
 
@@ -91,24 +88,22 @@ def served_dtype(model: ResolvedModel) -> str | None:
 
 
 @contextlib.asynccontextmanager
-async def plain(
-    model: str, log: Path, options: Sequence[str] = (), variables: Mapping[str, str] | None = None
-) -> AsyncIterator[Running]:
+async def plain(model: str, log: Path, options: Sequence[str] = ()) -> AsyncIterator[Running]:
     """Run vLLM's own server, none of our code in it, until the block is left."""
     resolved = resolve_model(model)
-    all_variables = environment(resolved, os.environ, cpu=runs_on_cpu()) | dict(variables or {})
-    others = [name for name in all_variables["VLLM_PLUGINS"].split(",") if name != PLUGIN]
-    all_variables["VLLM_PLUGINS"] = ",".join(others)
+    variables = environment(resolved, os.environ, cpu=runs_on_cpu())
+    others = [name for name in variables["VLLM_PLUGINS"].split(",") if name != PLUGIN]
+    variables["VLLM_PLUGINS"] = ",".join(others)
     # One process for scheduler and model is ours; vLLM's own two set their threads themselves. What
     # it compiles is kept where it always is.
     threads = ("VLLM_ENABLE_V1_MULTIPROCESSING", "OMP_NUM_THREADS")
     for name in (MODEL_VARIABLE, "VLLM_CACHE_ROOT", *threads):
-        all_variables.pop(name, None)
+        variables.pop(name, None)
     command = [sys.executable, "-P", "-m", "service.server", resolved.path]
     command += ["--served-model-name", PLAIN_NAME, "--host", "127.0.0.1"]
     command += ["--load-format", SAFETENSORS]  # what vLLM itself would find
     command += ["--chat-template", BARE_TEMPLATE, *options]
-    with running(command, log, all_variables, ready="/health") as server:
+    with running(command, log, variables, ready="/health") as server:
         yield server
 
 

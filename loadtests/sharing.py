@@ -1,17 +1,12 @@
-"""How many posts a second each way of asking all questions answers, in one run on one engine.
+"""What it is worth that the questions on a post share its tokens, on one engine in this process.
 
-Three ways take the same posts and the same 15 questions, without explanations:
+The same reads, all questions on all posts without explanations, in two orders that take turns:
 
-- *as shipped*: `Analyzer.analyze`, the post before the question, all posts at once;
-- *question first*: the same reads at the same branches of the answers, on prompts in which the
-  question stands before the post, so that no two questions share a post's tokens;
-- *free form*: a chat completion for each question and post, on the shipped prompt, whose text is
-  then parsed into a label as the paper's evaluation does.
+- *as shipped*: `Analyzer.analyze`, the post before the question;
+- *question first*: at the same branches of the answers, on prompts in which the question comes
+  before the post, so that no two questions share a post's tokens.
 
-The ways take turns in every round, so that a machine that warms up or is disturbed meets all of
-them. The prefix cache is emptied before every measurement: a round sends the posts of the last
-round again, and free-form prompts begin with exactly the tokens that the shipped way leaves in the
-cache, so whoever came second would find its work done.
+The prefix cache is emptied before each, since a round would find what the last one computed.
 
     python -m loadtests.sharing --posts 32 --rounds 2 --json sharing.json
 """
@@ -22,168 +17,162 @@ import asyncio
 import json
 import statistics
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import reduce
+from operator import add
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.table import Table
 
-from imhi.tasks import QUESTIONS
-from loadtests.bench import Bench, machine, open_bench
-from loadtests.posts import POSTS
-from loadtests.ways import COMPLETION_TOKENS, Done, Way, all_ways
+from imhi.tasks import QUESTIONS, Question
+from imhi.wording import QUERY_HEAD, escape_post
+from loadtests.engine import LocalEngine, machine, open_engine
+from loadtests.workload import POSTS
+from service.analysis.engine import Engine, RequestContext
+from service.analysis.labels import LabelTrie
+from service.analysis.manifest import PromptStyle
+from service.analysis.prompt import PromptEncoder
+from service.analysis.types import Explain, Options, Usage
 from service.cli.failures import failures_reported
 from service.cli.terminal import notice, output
+from training.evaluate.document import Table
+from training.evaluate.report_terminal import show_table
 
-TITLES: Mapping[Way, str] = {
-    Way.AS_SHIPPED: "(a) as shipped",
-    Way.QUESTION_FIRST: "(b) question first",
-    Way.FREE_FORM: f"(c) free form, {COMPLETION_TOKENS} tokens",
-}
+SHIPPED, QUESTION_FIRST = "as shipped", "question first"
+ALL: tuple[Question, ...] = tuple(QUESTIONS.values())
 _WARMUP_POSTS = 2
 
-
-@dataclass(frozen=True, slots=True)
-class Measurement:
-    """One way, once: what it did to how many posts in how many seconds, wall clock."""
-
-    posts: int
-    seconds: float
-    done: Done
-
-    @property
-    def posts_per_second(self) -> float:
-        """Throughput over all questions."""
-        return self.posts / self.seconds
+Read = Callable[[str, str], Awaitable[Usage]]
+"""Reads all questions on a post, under the id of a request."""
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One way over all rounds.
+class QuestionFirst:
+    """The shipped reads, with the question before the post.
 
-    Attributes:
-        rounds: its measurements, in order.
-        ratio: the shipped way's median throughput over this one's.
+    Args:
+        engine: where to read.
+        tokenizer: the model's Hugging Face tokenizer.
+        style: as the Analyzer's.
     """
 
-    way: Way
-    rounds: tuple[Measurement, ...]
-    ratio: float
+    def __init__(self, engine: Engine, tokenizer: Any, style: PromptStyle) -> None:
+        self._engine = engine
+        self._tokenizer = tokenizer
+        self._style = style
+        encoder = PromptEncoder(tokenizer, style)
+        self._branches = {
+            question.id: LabelTrie.build(question, encoder.tail(question).continuations).branches
+            for question in ALL
+        }
 
-    @property
-    def median(self) -> float:
-        """Posts a second, the median of the rounds."""
-        return _median(self.rounds)
-
-
-async def measure(bench: Bench, posts: Sequence[str], rounds: int) -> dict[Way, list[Measurement]]:
-    """Measure every way in every round; progress goes to standard error."""
-    ways = all_ways(bench)
-    for way, asks in ways.items():
-        notice(f"Warming up: {TITLES[way]}")
-        await asks.ask(posts[:_WARMUP_POSTS], f"warm-up-{way}")
-    found: dict[Way, list[Measurement]] = {way: [] for way in ways}
-    for number in range(rounds):
-        for way, asks in ways.items():
-            await bench.forget()
-            started = time.perf_counter()
-            done = await asks.ask(posts, f"round-{number}-{way}")
-            one = Measurement(len(posts), time.perf_counter() - started, done)
-            found[way].append(one)
-            notice(
-                f"Round {number + 1} of {rounds}: {TITLES[way]}: {one.posts_per_second:.2f} posts/s"
+    async def read(self, post: str, request_id: str) -> Usage:
+        """Read all questions on a post."""
+        context = RequestContext(request_id)
+        prompts = {question.id: self.prompt(post, question) for question in ALL}
+        reads = await asyncio.gather(
+            *(
+                self._engine.read(
+                    prompts[name] + one.path, one.children, context, f"{name}-{place}"
+                )
+                for name, branches in self._branches.items()
+                for place, one in enumerate(branches)
             )
-    return found
-
-
-def rows(found: Mapping[Way, Sequence[Measurement]]) -> list[Row]:
-    """Sum up what was measured, a row a way."""
-    shipped = _median(found[Way.AS_SHIPPED])
-    return [Row(way, tuple(found[way]), shipped / _median(found[way])) for way in Way]
-
-
-def table(found: Sequence[Row]) -> Table:
-    """The rows for a person. Tokens are those of the first round; only cached ones can vary."""
-    shown = Table(title="All questions on every post, label only")
-    shown.add_column("way", no_wrap=True)
-    for name in (
-        "posts/s, each round",
-        "median",
-        "(a) is faster",
-        "prompt tokens",
-        "cached tokens",
-        "with a label",
-    ):
-        shown.add_column(name, justify="right")
-    for row in found:
-        done = row.rounds[0].done
-        shown.add_row(
-            TITLES[row.way],
-            " ".join(f"{one.posts_per_second:.2f}" for one in row.rounds),
-            f"{row.median:.2f}",
-            "" if row.way is Way.AS_SHIPPED else f"{row.ratio:.1f} times",
-            f"{done.usage.prompt_tokens:,}",
-            f"{done.usage.cached_tokens:,}",
-            f"{done.labels / done.answers:.1%}",
         )
-    return shown
+        return reduce(add, (Usage(one.prompt_tokens, one.cached_tokens) for one in reads))
+
+    def prompt(self, post: str, question: Question) -> tuple[int, ...]:
+        """Tokens of the prompt for one question on one post."""
+        query = f'Question: {question.text} {QUERY_HEAD}{escape_post(post)}"'
+        if self._style is PromptStyle.BARE:
+            return tuple(self._tokenizer(query)["input_ids"])
+        text = self._tokenizer.apply_chat_template(
+            [{"role": "user", "content": query}], tokenize=False, add_generation_prompt=True
+        )
+        return tuple(self._tokenizer(text, add_special_tokens=False)["input_ids"])
 
 
-def to_json(found: Sequence[Row], facts: Mapping[str, Any]) -> dict[str, Any]:
-    """The rows and the machine they were measured on; no posts and no completions."""
+async def measure(engine: LocalEngine, posts: Sequence[str], rounds: int) -> dict[str, Any]:
+    """Measure both orders in every round; the result, as JSON."""
+
+    async def shipped(post: str, request_id: str) -> Usage:
+        options = Options(explain=Explain.NEVER)
+        return (await engine.analyzer.analyze(post, ALL, options, request_id)).usage
+
+    style = engine.analyzer.manifest.prompt_style
+    turned = QuestionFirst(engine.engine, engine.tokenizer, style)
+    orders: dict[str, Read] = {SHIPPED: shipped, QUESTION_FIRST: turned.read}
+    rates: dict[str, list[float]] = {order: [] for order in orders}
+    tokens: dict[str, Usage] = {}
+    for number in range(-1, rounds):  # the first one warms up
+        for order, read in orders.items():
+            sent = posts if number >= 0 else posts[:_WARMUP_POSTS]
+            await engine.empty_cache()
+            begun = time.perf_counter()
+            usages = await asyncio.gather(
+                *(read(post, f"{order}-{number}-{place}") for place, post in enumerate(sent))
+            )
+            rate = len(sent) / (time.perf_counter() - begun)
+            if number >= 0:
+                rates[order].append(rate)
+                tokens[order] = reduce(add, usages)
+                notice(f"Round {number + 1} of {rounds}, {order}: {rate:.2f} posts/s")
+    medians = {order: statistics.median(found) for order, found in rates.items()}
     return {
-        "measured": "sharing",
-        "machine": dict(facts),
-        "posts": found[0].rounds[0].posts,
-        "questions": len(QUESTIONS),
-        "completion_tokens": COMPLETION_TOKENS,
-        "ways": {
-            row.way.value: {
-                "posts_per_second": row.median,
-                "shipped_is_faster": row.ratio,
-                "rounds": [
-                    {
-                        "seconds": one.seconds,
-                        "posts_per_second": one.posts_per_second,
-                        "prompt_tokens": one.done.usage.prompt_tokens,
-                        "cached_tokens": one.done.usage.cached_tokens,
-                        "completion_tokens": one.done.usage.completion_tokens,
-                        "answers": one.done.answers,
-                        "answers_with_label": one.done.labels,
-                    }
-                    for one in row.rounds
-                ],
+        "posts": len(posts),
+        "questions": len(ALL),
+        "orders": {
+            order: {
+                "posts_per_second": medians[order],
+                "rounds": rates[order],
+                "prompt_tokens": tokens[order].prompt_tokens,
+                "cached_tokens": tokens[order].cached_tokens,
             }
-            for row in found
+            for order in orders
         },
+        "worth": medians[SHIPPED] / medians[QUESTION_FIRST],
     }
 
 
-def _median(measurements: Sequence[Measurement]) -> float:
-    return statistics.median(one.posts_per_second for one in measurements)
+def table(result: Mapping[str, Any]) -> Table:
+    """The result for a person; tokens are those of the last round."""
+    rows = tuple(
+        (
+            order,
+            " ".join(f"{rate:.2f}" for rate in row["rounds"]),
+            f"{row['posts_per_second']:.2f}",
+            f"{row['prompt_tokens']:,}",
+            f"{row['cached_tokens']:,}",
+        )
+        for order, row in result["orders"].items()
+    )
+    header = ("Order", "posts/s, each round", "median", "prompt tokens", "of them cached")
+    note = f"Sharing a post's tokens is worth {result['worth']:.1f} times."
+    return Table("All questions on every post, labels only", header, rows, note)
 
 
-async def _run(model: str, posts: Sequence[str], rounds: int) -> tuple[list[Row], dict[str, Any]]:
-    async with open_bench(model) as bench:
-        return rows(await measure(bench, posts, rounds)), machine(bench)
+async def _run(model: str, options: Sequence[str], posts: int, rounds: int) -> dict[str, Any]:
+    async with open_engine(model, options) as engine:
+        return {"machine": machine(engine), **await measure(engine, POSTS[:posts], rounds)}
 
 
 def main(
     posts: Annotated[int, typer.Option(min=1, max=len(POSTS), help="How many posts.")] = len(POSTS),
-    rounds: Annotated[int, typer.Option(min=1, help="How often each way is measured.")] = 2,
+    rounds: Annotated[int, typer.Option(min=1, help="How often each order is measured.")] = 2,
     model: Annotated[str, typer.Option(help="`embedded`, a directory or a hub id.")] = "embedded",
+    options: Annotated[
+        list[str] | None, typer.Argument(help="Options of vLLM, after `--`.")
+    ] = None,
     json_file: Annotated[
         Path | None, typer.Option("--json", help="Also write the result to this file.")
     ] = None,
 ) -> None:
-    """Measure posts per second: shipped prompts, question-first prompts, free-form completions."""
+    """Measure posts per second with the post before the question, and after it."""
     with failures_reported():
-        found, facts = asyncio.run(_run(model, POSTS[:posts], rounds))
-        output().print(table(found))
+        found = asyncio.run(_run(model, options or [], posts, rounds))
+        show_table(table(found), output())
         if json_file is not None:
-            json_file.write_text(json.dumps(to_json(found, facts), indent=2) + "\n")
+            json_file.write_text(json.dumps(found, indent=2) + "\n")
 
 
 if __name__ == "__main__":

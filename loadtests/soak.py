@@ -6,20 +6,38 @@ import asyncio
 import statistics
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 import aiohttp
+import httpx
 
-from loadtests.clients import Analyze, Ask, Chat
-from loadtests.drive import Answered, closed_loop, open_loop
-from loadtests.endured import Endured, Verdict, over_time
-from loadtests.held import BrokenAnswerError, Held, body_of, expect
-from loadtests.latency import Sample, summarise
-from loadtests.measures import ALL, question_of
-from loadtests.overload import CONCURRENCY, flat_memory, honest
-from loadtests.progress import told
+from imhi.wording import render_query
+from loadtests.checked import (
+    BROKEN,
+    Check,
+    CheckedClient,
+    LongRun,
+    check_errors,
+    check_memory,
+    latency_percentiles,
+    read_alone,
+)
+from loadtests.generator import (
+    ALL,
+    EXPLANATION_TOKENS,
+    NO_REUSE,
+    Answered,
+    Body,
+    FailedAnswerError,
+    ask,
+    body_of,
+    drive,
+    question_of,
+)
+from loadtests.overload import CONCURRENCY
 from loadtests.vitals import growth, watched
 from loadtests.workload import Item
 from service.cli.terminal import notice
@@ -42,7 +60,7 @@ class Kind(StrEnum):
     LABELS = "all labels"
     STREAM = "stream"
     CHAT = "chat completion"
-    BROKEN = "broken"
+    INVALID = "invalid"
     ABANDONED = "abandoned"
 
 
@@ -51,172 +69,150 @@ TURN = (
     *(Kind.LABELS,) * 2,
     Kind.STREAM,
     Kind.CHAT,
-    Kind.BROKEN,
+    Kind.INVALID,
     Kind.ABANDONED,
 )
 """In this order, again and again."""
 
-BAD = frozenset({Kind.BROKEN, Kind.ABANDONED})
+BAD = frozenset({Kind.INVALID, Kind.ABANDONED})
 
 
 @dataclass(slots=True)
 class _Clients:
-    """Sends a request of any kind."""
+    """Sends a request of any kind; a body is `{"kind": …, "body": …}`."""
 
-    web: aiohttp.ClientSession
-    url: str
-    held: Held
-    stream: Analyze
-    chat: Chat
+    checked: CheckedClient
 
-    async def __call__(self, work: tuple[Kind, Ask]) -> Answered:
-        kind, ask = work
-        match kind:
-            case Kind.STREAM:
-                return await self.stream(ask)
-            case Kind.CHAT:
-                return await self.chat(ask)
-            case Kind.BROKEN:
-                return await self._broken(ask)
-            case Kind.ABANDONED:
-                return await self._abandoned(ask)
-            case _:
-                return await self.held(ask)
-
-    async def _broken(self, ask: Ask) -> Answered:
-        body = body_of(ask) | {"explain": "whenever"}
-        async with self.web.post(f"{self.url}/analyze", json=body) as response:
-            if response.status != 422:
-                raise BrokenAnswerError
-        return Answered()
-
-    async def _abandoned(self, ask: Ask) -> Answered:
+    async def __call__(self, session: aiohttp.ClientSession, url: str, work: Body) -> Answered:
+        kind, body = Kind(work["kind"]), work["body"]
+        if kind is Kind.STREAM:
+            return await ask(session, url, body)
+        if kind is Kind.CHAT or kind is Kind.INVALID:
+            place = url.replace("/analyze", "/v1/chat/completions") if kind is Kind.CHAT else url
+            async with session.post(place, json=body, headers=NO_REUSE) as response:
+                if response.status != (200 if kind is Kind.CHAT else 422):
+                    raise FailedAnswerError(BROKEN)
+            return Answered()
         try:
-            async with asyncio.timeout(_GONE_AFTER):
-                return await self.held(ask)
+            async with asyncio.timeout(_GONE_AFTER if kind is Kind.ABANDONED else None):
+                return await self.checked(session, url, body)
         except TimeoutError:
             return Answered()
 
 
-async def soak(
-    web: aiohttp.ClientSession, url: str, pid: int, items: Sequence[Item], seconds: float
-) -> Endured:
+def _work(kind: Kind, item: Item, model: str) -> dict[str, Any]:
+    question = question_of(item)
+    body = body_of(item.post, (question,), explain="always", stream=kind is Kind.STREAM)
+    if kind is Kind.LABELS:
+        body = body_of(item.post, ALL)
+    elif kind is Kind.INVALID:
+        body["explain"] = "whenever"
+    elif kind is Kind.CHAT:
+        message = {"role": "user", "content": render_query(item.post, question)}
+        body = {"model": model, "messages": [message], "max_tokens": EXPLANATION_TOKENS}
+    return {"kind": kind, "body": body}
+
+
+async def soak(url: str, pid: int, items: Sequence[Item], seconds: float) -> LongRun:
     """Keep the service busy, and see whether it is at the end as it was at the beginning.
 
     Args:
-        web: sends.
         url: of the server.
         pid: its first process.
         items: posts; each is asked about again and again.
         seconds: for how long.
 
     Raises:
-        BrokenAnswerError: the server does not answer even alone.
+        FailedAnswerError: the server does not answer even alone.
     """
-    every = [Ask(item.post, ALL, explained=False) for item in items]
-    expected = await expect(web, url, every)
-    held = Held(web, url, expected)
-    clients = _Clients(
-        web, url, held, Analyze(web, url, stream=True), Chat(web, url, await _model(web, url))
-    )
-    turn = [(kind, _ask(kind, item)) for kind, item in zip(TURN * len(items), items, strict=False)]
-    measured = summarise(await closed_loop(turn, clients, CONCURRENCY))
-    rate = SHARE * measured.requests_per_second
-    number = max(len(TURN), round(seconds * rate))
-    notice(
-        f"Capacity: {measured.requests_per_second:.2f} requests a second of every kind. "
-        f"{number:,} follow, {rate:.2f} a second."
-    )
-    work = [
-        (kind := TURN[place % len(TURN)], _ask(kind, items[place % len(items)]))
-        for place in range(number)
-    ]
+    checked = CheckedClient(await read_alone(url, [body_of(item.post, ALL) for item in items]))
+    clients, model = _Clients(checked), await _model(url)
+
+    def work(number: int) -> list[dict[str, Any]]:
+        return [
+            _work(TURN[place % len(TURN)], items[place % len(items)], model)
+            for place in range(number)
+        ]
+
+    most = ("--max-concurrency", str(CONCURRENCY))
+    measured = await drive(url, work(max(len(TURN), len(items))), *most, asking=clients)
+    rate = SHARE * measured["request_throughput"]
+    sent = work(max(len(TURN), round(seconds * rate)))
+    notice(f"Capacity: {measured['request_throughput']:.2f} requests a second of every kind.")
+    notice(f"{len(sent):,} requests, {rate:.2f} a second:")
     async with watched(pid) as readings:
-        samples = await open_loop(work, told(clients, number), rate)
-    good = [sample for (kind, _), sample in zip(work, samples, strict=True) if kind not in BAD]
-    bad = [sample for (kind, _), sample in zip(work, samples, strict=True) if kind in BAD]
-    ill = sum(sample.error is not None for sample in bad)
-    failed = Counter(sample.error for sample in good if sample.error)
-    left = await _left(web, url)
-    return Endured(
-        title=f"Soak: {seconds / 60:g} minutes of every kind of work",
-        about=(
-            f"{number:,} requests at Poisson arrivals, {rate:.2f} a second, {SHARE:.0%} of what "
-            "the service can do: of every ten four labels with explanations, two with all "
-            "questions, a stream, a chat completion, a broken request and a client that goes away "
-            f"after {_GONE_AFTER:g} s."
-        ),
-        seconds=seconds,
-        verdicts=(
-            *honest(failed),
-            Verdict(
+        found = await drive(url, sent, "--request-rate", str(rate), asking=clients)
+    kinds = [Kind(one["kind"]) for one in sent]
+    pairs = list(zip(kinds, found["errors"], strict=True))
+    errors = [error for kind, error in pairs if kind not in BAD]
+    unsaid = sum(bool(error) for kind, error in pairs if kind in BAD)
+    left = await _left(url)
+    return LongRun(
+        title=f"Soak: {SHARE:.0%} of the capacity for {seconds / 60:g} minutes",
+        checks=(
+            *check_errors(errors),
+            Check(
                 "nothing is refused at this load",
-                f"{held.refusals.total()} refused",
-                not held.refusals,
+                f"{checked.refusals.total()} refused",
+                not checked.refusals,
             ),
-            Verdict("broken requests are told so, with 422", f"{ill} were not", not ill),
-            flat_memory(readings),
+            Check("invalid requests are answered with 422", f"{unsaid} were not", not unsaid),
+            check_memory(readings),
             _steady("open files", [one.files for one in readings]),
             _steady("threads", [one.threads for one in readings]),
-            _as_fast(good),
-            Verdict(
+            _as_fast(kinds, found),
+            Check(
                 f"the engine has nothing left within {_SETTLED_SECONDS:g} s",
                 f"{left:g} requests",
                 left == 0,
             ),
         ),
-        samples=good,
         readings=readings,
         counts={
-            **Counter(str(kind) for kind, _ in work),
-            **{f"refused: {code}": count for code, count in held.refusals.items()},
-            **failed,
+            **Counter(kinds),
+            **{f"refused: {code}": count for code, count in checked.refusals.items()},
+            **Counter(error for error in errors if error),
         },
+        percentiles=latency_percentiles(found),
     )
 
 
-def _ask(kind: Kind, item: Item) -> Ask:
-    questions = ALL if kind is Kind.LABELS else (question_of(item),)
-    return Ask(item.post, questions, explained=kind is not Kind.LABELS)
-
-
-def _steady(what: str, values: Sequence[int]) -> Verdict:
+def _steady(what: str, values: Sequence[int]) -> Check:
     grown = growth(values)
     last = values[-1] if values else 0
-    return Verdict(
+    return Check(
         f"{what} grow by at most 10%, second quarter to last",
         f"{grown:+.1%}, to {last}",
         grown <= 0.1,
     )
 
 
-def _as_fast(samples: Sequence[Sample]) -> Verdict:
-    rows = [row["total"]["p95"] for row in over_time(samples) if row["total"]]
-    quarter = len(rows) // 4
-    if not quarter:
-        return Verdict("the last quarter is as fast", "too short a run", held=False)
-    ratio = statistics.median(rows[-quarter:]) / statistics.median(rows[quarter : 2 * quarter])
-    return Verdict(
-        f"the 95th percentile of the last quarter is at most {SLOWER:g} times the second's",
-        f"{ratio:.2f} times",
-        ratio <= SLOWER,
-    )
+def _as_fast(kinds: Sequence[Kind], found: Mapping[str, Any]) -> Check:
+    rows = zip(kinds, found["errors"], found["latencies"], strict=True)
+    taken = [latency for kind, error, latency in rows if kind not in BAD and not error]
+    quarter = len(taken) // 4
+    what = f"the 95th percentile of the last quarter is at most {SLOWER:g} times the second's"
+    if quarter < 2:
+        return Check(what, "too short a run", passed=False)
+    parts = (taken[quarter : 2 * quarter], taken[-quarter:])
+    second, last = (statistics.quantiles(part, n=20)[-1] for part in parts)
+    return Check(what, f"{last / second:.2f} times", last <= SLOWER * second)
 
 
-async def _model(web: aiohttp.ClientSession, url: str) -> str:
-    async with web.get(f"{url}/v1/models") as response:
-        return str((await response.json())["data"][0]["id"])
+async def _model(url: str) -> str:
+    async with httpx.AsyncClient(trust_env=False) as client:
+        return str((await client.get(f"{url}/v1/models")).json()["data"][0]["id"])
 
 
-async def _left(web: aiohttp.ClientSession, url: str) -> float:
+async def _left(url: str) -> float:
     """Requests that the engine still has, once it had time to end them."""
     left = 0.0
     until = time.monotonic() + _SETTLED_SECONDS
-    while time.monotonic() < until:
-        async with web.get(f"{url}/metrics") as response:
-            lines = (await response.text()).splitlines()
-        left = sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith(_RUNNING))
-        if not left:
-            break
-        await asyncio.sleep(0.5)
+    async with httpx.AsyncClient(trust_env=False) as client:
+        while time.monotonic() < until:
+            lines = (await client.get(f"{url}/metrics")).text.splitlines()
+            left = sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith(_RUNNING))
+            if not left:
+                break
+            await asyncio.sleep(0.5)
     return left

@@ -2,8 +2,8 @@
 
 `LENGTHS` says how long posts are, set by set, as counted on the released and raw train rows with
 the embedded model's tokenizer. A workload draws a set, then a length from the lognormal through the
-set's median and 95th percentile, and fills it with sentences of `loadtests.posts`. The same seed
-gives the same posts; no two of a workload begin alike, so that no prefix cache helps by chance.
+set's median and 95th percentile, and fills it with sentences of `posts.txt`. The same seed gives
+the same posts; no two of a workload begin alike, so that no prefix cache helps by chance.
 """
 
 from __future__ import annotations
@@ -13,44 +13,29 @@ import random
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from types import MappingProxyType
+from pathlib import Path
+from typing import Any
 
-from loadtests.posts import POSTS
+POSTS: tuple[str, ...] = tuple(
+    Path(__file__).with_name("posts.txt").read_text(encoding="utf-8").splitlines()
+)
+"""32 posts of about 150 words, a line each, written for this project; none is a real person's."""
 
 _SIGMAS = 1.6449  # standard deviations from the median to the 95th percentile
 
 
-@dataclass(frozen=True, slots=True)
-class Lengths:
-    """How long texts are, in tokens.
-
-    Attributes:
-        median: half of them are shorter.
-        high: the 95th percentile.
-    """
-
-    median: int
-    high: int
-
-    def drawn(self, generator: random.Random) -> int:
-        """A length from the lognormal distribution through both."""
-        spread = math.log(self.high / self.median) / _SIGMAS
-        return round(generator.lognormvariate(math.log(self.median), spread))
-
-
-LENGTHS: Mapping[str, Lengths] = MappingProxyType(
-    {
-        "DR": Lengths(164, 808),
-        "dreaddit": Lengths(97, 168),
-        "T-SID": Lengths(36, 57),
-        "SAD": Lengths(14, 29),
-        "CAMS": Lengths(151, 821),
-        "loneliness": Lengths(128, 313),
-        "MultiWD": Lengths(132, 321),
-        "IRF": Lengths(126, 320),
-    }
-)
-"""By set; SWMH and CLP cannot be counted without their agreements."""
+LENGTHS: Mapping[str, tuple[int, int]] = {
+    "DR": (164, 808),
+    "dreaddit": (97, 168),
+    "T-SID": (36, 57),
+    "SAD": (14, 29),
+    "CAMS": (151, 821),
+    "loneliness": (128, 313),
+    "MultiWD": (132, 321),
+    "IRF": (126, 320),
+}
+"""Set to the median and the 95th percentile; SWMH and CLP cannot be counted without their
+agreements."""
 
 _SHORTEST, _LONGEST = 5, 1600
 
@@ -80,7 +65,7 @@ def mixed(number: int, count: Count, *, seed: int = 0) -> tuple[Item, ...]:
     found = []
     for place in range(number):
         name = names[place % len(names)]
-        wanted = min(max(LENGTHS[name].drawn(generator), _SHORTEST), _LONGEST)
+        wanted = min(max(length(*LENGTHS[name], generator), _SHORTEST), _LONGEST)
         found.append(_filled(name, wanted, generator, count))
     generator.shuffle(found)
     return tuple(found)
@@ -90,6 +75,12 @@ def of_length(number: int, tokens: int, count: Count, *, seed: int = 0) -> tuple
     """Posts of one length."""
     generator = random.Random(f"length:{tokens}:{seed}")
     return tuple(_filled("", tokens, generator, count) for _ in range(number))
+
+
+def length(median: int, high: int, generator: random.Random) -> int:
+    """A length from the lognormal distribution through a median and a 95th percentile."""
+    spread = math.log(high / median) / _SIGMAS
+    return round(generator.lognormvariate(math.log(median), spread))
 
 
 def _filled(name: str, tokens: int, generator: random.Random, count: Count) -> Item:
@@ -117,4 +108,16 @@ def _sentences(posts: Sequence[str]) -> tuple[str, ...]:
 
 
 SENTENCES = _sentences(POSTS)
-"""Of `loadtests.posts`, each once."""
+"""Of `POSTS`."""
+
+
+def count_tokens(model: str) -> Count:
+    """A function that counts a text's tokens, by the tokenizer of a directory or a hub id."""
+    from transformers import AutoTokenizer
+
+    return token_counter(AutoTokenizer.from_pretrained(model))
+
+
+def token_counter(tokenizer: Any) -> Count:
+    """The same by a tokenizer that is loaded."""
+    return lambda text: len(tokenizer(text, add_special_tokens=False)["input_ids"])

@@ -1,91 +1,90 @@
-"""Posts per second: the order of the measurements and the sums made of them."""
+"""Both orders of post and question: the same reads, on prompts that differ in order alone."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
-from rich.console import Console
 
-from loadtests import sharing
-from loadtests.posts import POSTS
-from loadtests.sharing import Measurement, rows, table, to_json
-from loadtests.ways import Done, Way
-from service.analysis.types import Usage
-from tests.loadtests.benches import FakeClient, fake_bench
-
-DONE = Done(Usage(54_000, 43_000), labels=90, answers=120)
-
-
-def took(*seconds: float, done: Done = DONE) -> list[Measurement]:
-    return [Measurement(8, one, done) for one in seconds]
+from imhi.tasks import QUESTIONS
+from loadtests import engine
+from loadtests.sharing import ALL, QUESTION_FIRST, SHIPPED, QuestionFirst, measure, table
+from loadtests.workload import POSTS
+from service.analysis.engine import RequestContext, TokenRead
+from service.analysis.manifest import PromptStyle
+from service.analysis.types import Explain, Options
+from tests.loadtests.engines import FakeClient, fake_engine
+from tests.service.analysis.engines import FakeEngine
+from tests.tokenizers import word_tokenizer
 
 
-FOUND = {
-    Way.FREE_FORM: took(32.0, 16.0, 8.0, done=Done(Usage(1, 0, 9_600), 30, 120)),
-    Way.AS_SHIPPED: took(1.0, 4.0, 2.0),
-    Way.QUESTION_FIRST: took(8.0, 8.0, 8.0),
-}
+class RecordingEngine(FakeEngine):
+    """Keeps what was read, by request and suffix; a third of every prompt is cached."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.reads: dict[tuple[str, str], tuple[tuple[int, ...], tuple[int, ...]]] = {}
+
+    async def read(
+        self, prompt: Sequence[int], token_ids: Sequence[int], context: RequestContext, suffix: str
+    ) -> TokenRead:
+        key = (context.request_id, suffix)
+        assert key not in self.reads, "vLLM refuses a second request of the same name"
+        self.reads[key] = (tuple(prompt), tuple(token_ids))
+        read = await super().read(prompt, token_ids, context, suffix)
+        return replace(read, cached_tokens=len(prompt) // 3)
 
 
-def test_rows_hold_medians_and_how_much_faster_the_shipped_way_is() -> None:
-    found = rows(FOUND)
-    assert [row.way for row in found] == list(Way)
-    assert [row.median for row in found] == [4.0, 1.0, 0.5]
-    assert [row.ratio for row in found] == [1.0, 4.0, 8.0]
+async def test_question_first_reads_at_the_same_branches_as_shipped() -> None:
+    shipped, turned = RecordingEngine(), RecordingEngine()
+    options = Options(explain=Explain.NEVER)
+    await fake_engine(shipped).analyzer.analyze(POSTS[0], ALL, options, "same")
+    usage = await QuestionFirst(turned, word_tokenizer(), PromptStyle.CHAT).read(POSTS[0], "same")
+    assert turned.reads.keys() == shipped.reads.keys()
+    answer = word_tokenizer().convert_tokens_to_ids("<|assistant|>")
+    for name, (prompt, read) in shipped.reads.items():
+        other, other_read = turned.reads[name]
+        assert other_read == read
+        assert other[other.index(answer) :] == prompt[prompt.index(answer) :]
+        assert other != prompt
+    prompts = [prompt for prompt, _ in turned.reads.values()]
+    assert usage.prompt_tokens == sum(map(len, prompts))
+    assert usage.cached_tokens == sum(len(prompt) // 3 for prompt in prompts)
 
 
-def test_the_table_shows_every_round() -> None:
-    console = Console(width=140)
-    with console.capture() as capture:
-        console.print(table(rows(FOUND)))
-    lines = capture.get().splitlines()
-    shipped = next(line for line in lines if "(a) as shipped" in line)
-    assert "8.00 2.00 4.00" in shipped
-    assert "54,000" in shipped
-    assert "43,000" in shipped
-    assert "75.0%" in shipped
-    free = next(line for line in lines if "(c) free form" in line)
-    assert "8.0 times" in free
-    assert "25.0%" in free
+@pytest.mark.parametrize(
+    ("style", "before", "after"),
+    [(PromptStyle.CHAT, "<|user|>", "<|end|><|assistant|>"), (PromptStyle.BARE, "", "")],
+)
+def test_the_question_comes_before_the_post(style: PromptStyle, before: str, after: str) -> None:
+    tokenizer, question = word_tokenizer(), QUESTIONS["stress"]
+    prompt = QuestionFirst(FakeEngine(), tokenizer, style).prompt("It is the post.", question)
+    text = (
+        f"{before}Question: Does the poster suffer from stress? "
+        f'Consider this post: "It is the post."{after}'
+    )
+    assert prompt == tuple(tokenizer(text, add_special_tokens=False)["input_ids"])
 
 
-def test_the_file_holds_every_measurement_and_no_post() -> None:
-    written = json.dumps(to_json(rows(FOUND), {"cores": 2}))
-    read = json.loads(written)
-    assert read["machine"] == {"cores": 2}
-    assert read["posts"] == 8
-    assert list(read["ways"]) == [way.value for way in Way]
-    free = read["ways"]["free_form"]
-    assert free["shipped_is_faster"] == 8.0
-    assert [one["seconds"] for one in free["rounds"]] == [32.0, 16.0, 8.0]
-    assert free["rounds"][0]["completion_tokens"] == 9_600
-    assert free["rounds"][0]["answers_with_label"] == 30
-    assert not any(post[:40] in written for post in POSTS)
+async def test_orders_take_turns_and_each_starts_with_an_empty_cache() -> None:
+    client, local = FakeClient(), RecordingEngine()
+    found = await measure(fake_engine(local, client), POSTS[:3], rounds=2)
+    assert client.emptied == 2 * (1 + 2)
+    assert {order: len(row["rounds"]) for order, row in found["orders"].items()} == {
+        SHIPPED: 2,
+        QUESTION_FIRST: 2,
+    }
+    assert all(row["cached_tokens"] < row["prompt_tokens"] for row in found["orders"].values())
+    assert [row[0] for row in table(found).rows] == [SHIPPED, QUESTION_FIRST]
 
 
-async def test_ways_take_turns_and_each_starts_with_an_empty_cache(
+async def test_a_cache_that_stays_in_use_stops_the_measurement(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    client, asked = FakeClient(), []
-
-    class Recorded:
-        def __init__(self, way: Way) -> None:
-            self.way = way
-
-        async def ask(self, posts: Sequence[str], request_id: str) -> Done:
-            asked.append((self.way, len(posts), client.emptied, request_id))
-            return DONE
-
-    monkeypatch.setattr(sharing, "all_ways", lambda _: {way: Recorded(way) for way in Way})
-    found = await sharing.measure(fake_bench(client=client), POSTS[:5], rounds=2)
-    a, b, c = Way
-    assert [one[:3] for one in asked] == [
-        *((way, 2, 0) for way in Way),
-        *((a, 5, 1), (b, 5, 2), (c, 5, 3)),
-        *((a, 5, 4), (b, 5, 5), (c, 5, 6)),
-    ]
-    assert len({one[3] for one in asked}) == 9
-    assert {way: len(measured) for way, measured in found.items()} == dict.fromkeys(Way, 2)
-    assert all(one.posts == 5 and one.done is DONE for way in Way for one in found[way])
+    monkeypatch.setattr(engine, "_PAUSE", 0)
+    client = FakeClient(refusals=3)
+    await fake_engine(client=client).empty_cache()
+    assert client.emptied == 1
+    with pytest.raises(TimeoutError, match="still in use"):
+        await fake_engine(client=FakeClient(refusals=10_000)).empty_cache()

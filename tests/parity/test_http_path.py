@@ -30,13 +30,13 @@ from fastapi.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from imhi.tasks import QUESTIONS
-from loadtests.fake_server import InstantEngine
 from service.analysis.analyzer import Analyzer
 from service.analysis.manifest import assumed_manifest
 from service.analysis.types import Explain, Options
 from service.api import attach
 from service.api.state import ServiceState
 from service.settings import Settings
+from tests.instant_engine import InstantEngine
 from tests.service.api.fakes import healthy
 from tests.tokenizers import word_tokenizer
 

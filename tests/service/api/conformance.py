@@ -36,12 +36,12 @@ from schemathesis.engine import events, from_schema
 from schemathesis.engine.recorder import ScenarioRecorder
 
 from imhi.tasks import QUESTIONS
-from loadtests.fake_server import InstantEngine
 from service.analysis.analyzer import Analyzer
 from service.analysis.manifest import assumed_manifest
 from service.api.examples import MODEL, TEXT
 from service.api.openapi import DEFAULT_PATH
 from service.settings import Settings
+from tests.instant_engine import InstantEngine
 from tests.service.api.fakes import make_app
 
 ROUTES = ("/analyze", "/v1/decisions", "/tasks", "/livez", "/readyz", "/health")

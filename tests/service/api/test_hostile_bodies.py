@@ -15,12 +15,12 @@ from typing import Any
 import httpx
 import pytest
 
-from loadtests.fake_server import InstantEngine
 from service.analysis.analyzer import Analyzer
 from service.analysis.manifest import assumed_manifest
 from service.analysis.types import Truncation
 from service.api.document import build_document
 from service.settings import Settings
+from tests.instant_engine import InstantEngine
 from tests.service.api.fakes import client_of, events_of, make_app
 from tests.service.api.test_body import MALFORMED
 

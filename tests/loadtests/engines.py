@@ -1,10 +1,10 @@
-"""A bench without vLLM: the analysis's fake engine and a client that only empties its cache."""
+"""An engine without vLLM: the analysis's fake one and a client that only empties its cache."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from loadtests.bench import Bench
+from loadtests.engine import LocalEngine
 from service.analysis.analyzer import Analyzer
 from service.analysis.manifest import assumed_manifest
 from tests.service.analysis.engines import FakeEngine
@@ -26,9 +26,9 @@ class FakeClient:
         return True
 
 
-def fake_bench(engine: FakeEngine | None = None, client: FakeClient | None = None) -> Bench:
-    """A bench on a fake engine, in the chat style."""
+def fake_engine(engine: FakeEngine | None = None, client: FakeClient | None = None) -> LocalEngine:
+    """A fake engine, in the chat style."""
     engine, tokenizer = engine or FakeEngine(), word_tokenizer()
     analyzer = Analyzer(engine, tokenizer, assumed_manifest("any", True), "tested")
     fake: Any = client or FakeClient()
-    return Bench(analyzer, engine, fake, tokenizer)
+    return LocalEngine(analyzer, engine, fake, tokenizer)
