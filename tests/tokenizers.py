@@ -1,8 +1,8 @@
-"""Tokenizers of the three families that the analysis is tested on."""
+"""Small tokenizers of the families that the analysis is tested on."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,11 @@ WHOLE_ANSWERS = [label.answer for question in QUESTIONS.values() for label in qu
 TEMPLATE = (
     "{% for message in messages %}<|{{ message.role }}|>{{ message.content }}<|end|>{% endfor %}"
     "{% if add_generation_prompt %}<|assistant|>{% endif %}"
+)
+CHATML = (
+    "{% for message in messages %}"
+    "<|im_start|>{{ message.role }}\n{{ message.content }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
 
 
@@ -42,19 +47,19 @@ def word_tokenizer(whole: Sequence[str] = (), template: str | None = TEMPLATE) -
     return wrapped
 
 
+def _corpus() -> Iterator[str]:
+    for question in QUESTIONS.values():
+        for label in question.labels:
+            yield f"{render_query(POST, question)} {label.answer}{REASONING} It says so."
+
+
 def sentencepiece_tokenizer(folder: Path) -> Any:
     """Llama-2's kind: SentencePiece BPE with byte fallback, a mark before words, and BOS."""
     import sentencepiece
     from transformers import LlamaTokenizer
 
     corpus = folder / "corpus.txt"
-    corpus.write_text(
-        "\n".join(
-            f"{render_query(POST, question)} {label.answer}{REASONING} It says so."
-            for question in QUESTIONS.values()
-            for label in question.labels
-        )
-    )
+    corpus.write_text("\n".join(_corpus()))
     sentencepiece.SentencePieceTrainer.train(
         input=str(corpus),
         model_prefix=str(folder / "tokenizer"),
@@ -68,6 +73,32 @@ def sentencepiece_tokenizer(folder: Path) -> Any:
         minloglevel=2,
     )
     return LlamaTokenizer.from_pretrained(folder, add_bos_token=True)
+
+
+def byte_level_tokenizer() -> Any:
+    """GPT-2's kind, as SmolLM2's and Qwen's: bytes, no BOS, and ChatML's control tokens."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    control = ["<|endoftext|>", "<|im_start|>", "<|im_end|>", "<file_sep>"]
+    trainer = trainers.BpeTrainer(
+        vocab_size=800,
+        special_tokens=control,
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(_corpus(), trainer)
+    wrapped = PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        pad_token=control[0],
+        eos_token=control[2],
+        additional_special_tokens=[control[1], control[3]],
+    )
+    wrapped.chat_template = CHATML
+    return wrapped
 
 
 def blind_tokenizer() -> Any:

@@ -20,10 +20,9 @@ from service.adapter import (
 from service.errors import ModelError
 from tests.adapters import write_adapter, write_checksums, write_manifest
 
-torch = pytest.importorskip("torch")
-
 
 def tiny_model():
+    torch = pytest.importorskip("torch")
     from transformers import LlamaConfig, LlamaForCausalLM
 
     torch.manual_seed(3)
@@ -42,6 +41,7 @@ def tiny_model():
 
 def peft_adapter(directory: Path, **settings: object) -> object:
     """An adapter that PEFT makes, fills with random numbers and saves; the model PEFT merges."""
+    import torch
     from peft import LoraConfig, get_peft_model
 
     config = LoraConfig(task_type="CAUSAL_LM", **settings)
@@ -80,6 +80,7 @@ class TestMerge:
         ids=["attention", "root-of-rank", "patterns", "embedding", "norms"],
     )
     def test_is_pefts(self, tmp_path, settings):
+        torch = pytest.importorskip("torch")
         expected = peft_adapter(tmp_path, **settings)
         model = tiny_model()
         untouched = {name: value.clone() for name, value in model.named_parameters()}
@@ -109,6 +110,7 @@ class TestMerge:
         ],
     )
     def test_of_another_models_adapter_is_refused(self, tmp_path, tensors, why):
+        torch = pytest.importorskip("torch")
         made = {
             f"base_model.model.model.{name}.weight": torch.ones(shape)
             for name, shape in tensors.items()

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-torch = pytest.importorskip("torch")
-pytest.importorskip("vllm")
+pytestmark = pytest.mark.xdist_group("vllm")  # one worker imports it
 
 VOCABULARY = 49
 
 
 def test_counts_what_vllm_counts() -> None:
+    torch = pytest.importorskip("torch")
+    pytest.importorskip("vllm")
     from vllm.v1.sample.ops import logprobs as theirs
 
     from service.eager_ranks import count_at_least
@@ -27,6 +28,7 @@ def test_counts_what_vllm_counts() -> None:
 
 
 def test_takes_the_place_of_vllms_on_a_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("vllm")
     from vllm.platforms import current_platform
     from vllm.v1.sample import sampler
 

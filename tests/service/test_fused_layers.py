@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-torch = pytest.importorskip("torch")
-pytest.importorskip("vllm")
+pytestmark = pytest.mark.xdist_group("vllm")  # one worker imports it
 
 
 @pytest.fixture
 def layers():
     """Ours and vLLM's, of one width."""
+    torch = pytest.importorskip("torch")
+    pytest.importorskip("vllm")
     from vllm.config import VllmConfig, set_current_vllm_config
     from vllm.model_executor.layers.activation import SiluAndMul
     from vllm.model_executor.layers.layernorm import RMSNorm
@@ -33,10 +34,14 @@ def layers():
 
 
 def made(*shape: int):
+    import torch
+
     return torch.randn(shape, generator=torch.Generator().manual_seed(1)).bfloat16()
 
 
 def test_silu(layers) -> None:
+    import torch
+
     ours, theirs = layers["silu"]
     for x in (made(7, 128), made(7, 256)[:, ::2]):
         expected = theirs.forward_native(x)
@@ -44,6 +49,8 @@ def test_silu(layers) -> None:
 
 
 def test_norm_with_and_without_a_residual(layers) -> None:
+    import torch
+
     ours, theirs = layers["norm"]
     x, residual = made(7, 64), 3 * made(7, 64)
     alone = ours.forward_cpu(x)
@@ -55,6 +62,8 @@ def test_norm_with_and_without_a_residual(layers) -> None:
 
 
 def test_what_the_kernel_does_not_take_is_left_to_vllm(layers) -> None:
+    import torch
+
     ours, theirs = layers["norm"]
     x = made(7, 64).float()
     assert torch.equal(ours.forward_cpu(x), theirs.forward_native(x))

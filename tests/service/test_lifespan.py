@@ -130,17 +130,19 @@ async def test_a_failed_engine_ends_the_process_once_all_are_told(phase: Phase):
         assert one.lifecycle.phase is phase
 
 
-async def test_a_request_that_cannot_be_told_does_not_keep_a_failed_process():
+async def test_a_request_that_cannot_be_told_does_not_keep_a_failed_process(monkeypatch):
+    monkeypatch.setattr(lifespan, "_TELL_SECONDS", 0.2)
     one = Supervised(Doomed(Phase.STALLED))
     one.lifecycle.begin()
     async with one.running:
-        await asyncio.wait_for(one.left.wait(), 4)
+        await asyncio.wait_for(one.left.wait(), 2)
 
 
 async def test_a_drain_ends_the_server_and_closes_what_stays(monkeypatch):
     interrupts = []
     loop = asyncio.get_running_loop()
     monkeypatch.setattr(loop, "add_signal_handler", lambda _, call: interrupts.append(call))
+    monkeypatch.setattr(lifespan, "_CLOSE_SECONDS", 0.2)
     one = Supervised(connections=3)
     async with one.running:
         running = one.lifecycle.begin()
@@ -153,7 +155,7 @@ async def test_a_drain_ends_the_server_and_closes_what_stays(monkeypatch):
         assert one.server.should_exit
         assert not running.over.done()
         assert one.server.aborted == 0
-        await asyncio.sleep(1.2)
+        await asyncio.sleep(0.3)
         assert one.server.aborted == 3
 
 

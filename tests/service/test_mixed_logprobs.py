@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-torch = pytest.importorskip("torch")
-pytest.importorskip("vllm")
+pytestmark = pytest.mark.xdist_group("vllm")  # one worker imports it
 
 VOCABULARY = 11
 
 
 @pytest.fixture
 def sampler():
+    pytest.importorskip("vllm")
     from vllm.v1.sample.sampler import Sampler
 
     from service import mixed_logprobs
@@ -26,6 +26,7 @@ def sampler():
 
 def metadata(top: int | None, chosen: dict[int, list[int]]):
     """Greedy sampling of three requests, as the V1 runner describes it."""
+    import torch
     from vllm.v1.sample.logits_processor import LogitsProcessors
     from vllm.v1.sample.metadata import SamplingMetadata
 
@@ -54,6 +55,8 @@ def metadata(top: int | None, chosen: dict[int, list[int]]):
 @pytest.mark.parametrize("top", [2, 5])
 @pytest.mark.parametrize("chosen", [[4], [7, 1, 3]])
 def test_each_row_holds_what_its_request_asked_for(sampler, top: int, chosen: list[int]) -> None:
+    import torch
+
     logits = torch.randn(3, VOCABULARY, generator=torch.Generator().manual_seed(1))
     expected = logits.log_softmax(-1)
     output = sampler(logits.clone(), metadata(top, {1: chosen})).logprobs_tensors
@@ -67,6 +70,8 @@ def test_each_row_holds_what_its_request_asked_for(sampler, top: int, chosen: li
 
 
 def test_label_reads_alone_are_left_to_vllm(sampler) -> None:
+    import torch
+
     logits = torch.randn(3, VOCABULARY, generator=torch.Generator().manual_seed(2))
     output = sampler(logits.clone(), metadata(None, {0: [2, 9], 2: [5]})).logprobs_tensors
     assert output.logprobs.shape == (3, 3)

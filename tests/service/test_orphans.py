@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import psutil
 import pytest
+
+from tests.processes import child
 
 ROOT = Path(__file__).parents[2]
 PARENT = """
@@ -31,31 +33,25 @@ if __name__ == "__main__":
 """
 
 
-@pytest.mark.parametrize(
-    ("method", "watches"),
-    [("spawn", True), ("fork", True), ("spawn", False)],
-)
+@pytest.mark.parametrize(("method", "watches"), [("spawn", True), ("fork", True), ("fork", False)])
 def test_it_ends_with_a_parent_that_is_killed(tmp_path: Path, method: str, watches: bool) -> None:
     script = tmp_path / "parent.py"
     script.write_text(PARENT)
     command = [sys.executable, str(script), method, "watches" if watches else "does not"]
-    parent = subprocess.Popen(
-        command, stdout=subprocess.PIPE, text=True, env={"PYTHONPATH": str(ROOT)}
-    )
-    assert parent.stdout is not None
-    said = {parent.stdout.readline().strip() for _ in range(2)}
-    (pid,) = said - {"ready"}
-    child = psutil.Process(int(pid))
-    time.sleep(0.2)
-    assert child.is_running()
-    parent.kill()
-    parent.wait(10)
-    if watches:
-        child.wait(10)
-    else:  # or the test above would show nothing
-        time.sleep(0.3)
-        assert child.is_running()
-        child.kill()
+    options = {"stdout": subprocess.PIPE, "text": True, "env": {"PYTHONPATH": str(ROOT)}}
+    with child(command, **options) as parent:
+        said = {parent.stdout.readline().strip() for _ in range(2)}
+        (pid,) = said - {"ready"}
+        orphan = psutil.Process(int(pid))
+        assert orphan.is_running()
+    try:
+        orphan.wait(10 if watches else 0.3)
+        assert watches
+    except psutil.TimeoutExpired:  # or the test above would show nothing
+        assert not watches
+    finally:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            orphan.kill()
 
 
 def test_nothing_without_a_parent() -> None:

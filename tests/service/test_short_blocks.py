@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-pytest.importorskip("vllm")
+pytestmark = pytest.mark.xdist_group("vllm")  # one worker imports it
 
 
 def test_multiples_of_16_are_announced(monkeypatch) -> None:
+    pytest.importorskip("vllm")
     from vllm.platforms import current_platform
     from vllm.v1.attention.backend import MultipleOf
     from vllm.v1.attention.backends.cpu_attn import CPUAttentionBackend, _get_attn_isa
@@ -29,6 +30,7 @@ def test_multiples_of_16_are_announced(monkeypatch) -> None:
 
 
 def test_a_version_that_announces_something_else_is_left_alone(monkeypatch) -> None:
+    pytest.importorskip("vllm")
     from vllm.v1.attention.backends.cpu_attn import CPUAttentionBackend
 
     from service import short_blocks

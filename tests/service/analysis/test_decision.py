@@ -181,11 +181,6 @@ def test_without_abstention_fields_only_missed_thresholds_abstain(case):
     )
 
 
-@given(cases())
-def test_drawn_policies_are_valid(case):
-    validate_policy(case[2])
-
-
 @pytest.mark.parametrize(
     ("policy", "error", "param", "words"),
     [

@@ -5,7 +5,7 @@ import time
 import unicodedata
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import given
 from hypothesis import strategies as st
 
 from service.analysis.evidence import find_evidence, find_quotes
@@ -89,18 +89,6 @@ def test_a_slice_of_the_post_is_found(case, marks):
     assert_found(f"It says {opening}{post[start:end]}{closing} here.", post, start, end)
 
 
-@given(st.text(st.characters(categories=["L", "N", "Zs", "Po", "Sm"]), max_size=200), st.data())
-def test_a_slice_of_any_post_is_found(post, data):
-    post = re.sub("[\"'ʹʼ＇＂]", " ", post)  # they would end the quote, or join words
-    words = [word.span() for word in re.finditer(r"[^\W_]+", post)]
-    assume(words)
-    first = data.draw(st.integers(0, len(words) - 1))
-    last = data.draw(st.integers(first, len(words) - 1))
-    start, end = words[first][0], words[last][1]
-    assume(end - start > 1 and any(c.isalpha() for c in same(post[start:end])))
-    assert_found(f'The words "{post[start:end]}" stand there.', post, start, end)
-
-
 @st.composite
 def perturbed(draw):
     post, start, end = draw(posts())
@@ -128,13 +116,6 @@ def test_a_slice_is_found_whatever_its_form(case, marks):
     assert_found(f"It says {marks[0]}{quote}{marks[1]} here.", post, start, end)
 
 
-@given(posts(), st.sampled_from(MARKS))
-def test_words_that_are_not_in_the_post_are_not_found(case, marks):
-    post, start, end = case
-    quote = f"{post[start:end]} qqww"
-    assert quotes(f"It says {marks[0]}{quote}{marks[1]} here.", post) == []
-
-
 @given(st.text("ab ,", max_size=40), st.text("ab ,", min_size=1, max_size=8))
 def test_found_exactly_where_a_search_for_whole_words_finds_it(post, quote):
     words = re.sub(" +", " +", re.escape(quote.strip(" ,")).replace(r"\ ", " "))
@@ -155,13 +136,6 @@ def test_whatever_is_given_the_evidence_stands_in_the_post(explanation, post):
         assert piece.quote == post[piece.start : piece.end]
         assert any(character.isalpha() for character in piece.quote)
         assert not piece.quote[0].isspace()
-
-
-@given(NASTY)
-def test_the_whole_of_what_stands_between_marks_is_evidence_for_itself(text):
-    assume(not re.search("[“”„‟]", text))
-    found = find_evidence(f"“{text}”", text)
-    assert len(found) == 1 or sum(character.isalpha() for character in text) < 2
 
 
 POST = (
@@ -267,10 +241,6 @@ def test_marks_that_are_characters_of_their_own_belong_to_the_word():
     assert quotes('"ﾊﾝｶﾞ"', "ﾊﾝｶﾞ") == ["ﾊﾝｶﾞ"]
 
 
-def test_empty_post():
-    assert find_evidence('"so tired"', "") == ()
-
-
 def said(explanation, post):
     """Each quote as the explanation has it, and how many pieces of evidence it has."""
     return [
@@ -321,24 +291,15 @@ def test_a_quote_that_is_not_in_the_post_is_counted(case, marks):
     assert found[0].evidence == ()
 
 
-def seconds(explanation, post):
-    """Processor time of the fastest of three runs."""
-    times = []
-    for _ in range(3):
+def takes_less(seconds, explanation, post):
+    """Whether one of three runs takes so little of the processor's time."""
+
+    def run():
         before = time.process_time()
         find_evidence(explanation, post)
-        times.append(time.process_time() - before)
-    return min(times)
+        return time.process_time() - before
 
-
-def test_long_texts_take_no_longer_than_they_should():
-    words = [f"wörd{i % 97}’s" for i in range(2500)]
-    post = " ".join(words)[:20_000]
-    spoken = [" ".join(words[i * 8 : i * 8 + 9]).upper() for i in range(200)]
-    explanation = " and ".join(f'"{quote}"' for quote in spoken)
-    explanation += " so on" * ((20_000 - len(explanation)) // 6)
-    assert len(find_evidence(explanation, post)) > 90
-    assert seconds(explanation, post) < 0.2
+    return any(run() < seconds for _ in range(3))
 
 
 @pytest.mark.parametrize(
@@ -355,4 +316,4 @@ def test_long_texts_take_no_longer_than_they_should():
     ],
 )
 def test_no_explanation_is_slow_to_search(explanation, post):
-    assert seconds(explanation, post) < 0.5
+    assert takes_less(0.5, explanation, post)

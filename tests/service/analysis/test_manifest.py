@@ -4,7 +4,6 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import ValidationError
 
 from imhi.tasks import QUESTIONS, WORDING_VERSION
 from service.analysis.calibration import QuestionCalibration
@@ -102,12 +101,6 @@ def test_numbers_and_text_survive_the_file(tmp_path_factory, temperature, bias, 
     assert load_manifest(directory) == manifest
 
 
-def test_writing_replaces_what_is_there(tmp_path):
-    put(tmp_path, "not JSON")
-    write_manifest(tmp_path, FULL)
-    assert load_manifest(tmp_path) == FULL
-
-
 def test_nothing_is_left_of_a_write_that_fails(tmp_path):
     (tmp_path / MANIFEST_FILE).mkdir()
     with pytest.raises(ModelError, match="cannot be written"):
@@ -150,15 +143,12 @@ def test_conversions():
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        ("", ["invalid JSON"]),
         ("{", ["invalid JSON", "line 1"]),
         ("[]", ["object"]),
-        ("null", ["object"]),
         ("[" * 100_000, ["invalid JSON"]),
         ({**SMALL, "colour": "red"}, ["`colour`", "not a field"]),
         ({k: v for k, v in SMALL.items() if k != "name"}, ["`name`", "missing"]),
         (with_field("name", ""), ["`name`", "at least 1 character"]),
-        (with_field("name", 7), ["`name`", "string"]),
         (
             {**SMALL, "schema_version": 2, "future": 1},
             ["`schema_version` is not 1", "use the release that wrote this file"],
@@ -168,7 +158,6 @@ def test_conversions():
         (with_field("calibration/stress/temperature", "1"), ["`calibration.stress.temperature`"]),
         (with_field("calibration/joy/temperature", 1), ["`calibration`", "'joy'", "stress_cause"]),
         (with_field("calibration/stress/bias/maybe", 1), ["'maybe'", "yes, no"]),
-        (with_field("calibration/stress/scale", 1), ["`calibration.stress.scale`", "not a field"]),
         (
             '{"schema_version": 1, "name": "a", "prompt_style": "bare", "wording_version": "x", '
             '"calibration": {"stress": {"bias": {"yes": Infinity}}}}',
@@ -176,11 +165,7 @@ def test_conversions():
         ),
         (with_field("training/questions/joy", 1), ["`training`", "'joy'", "stress_cause"]),
         (with_field("training/questions/stress", -1), ["`training.questions.stress`"]),
-        (with_field("policy/thresholds/joy/yes", 0.5), ["`policy`", "does not exist"]),
         (with_field("policy/thresholds/stress/maybe", 0.5), ["`policy`", "does not exist"]),
-        (with_field("policy/thresholds/stress/yes", 2), ["`policy.thresholds.stress.yes`"]),
-        (with_field("policy/abstention_band", [0.6, 0.4]), ["`policy`", "low at most high"]),
-        (with_field("policy/abstention_band", [0.6]), ["`policy.abstention_band"]),
         (with_field("policy/min_probability", -1), ["`policy.min_probability`"]),
         (with_field("training/data", [{"name": "a", "sha256": "b", "rows": 1}]), ["sha256"]),
         (
@@ -242,19 +227,6 @@ def test_calibration_for_another_wording_is_refused(tmp_path):
 
 def test_another_wording_without_a_calibration_is_served(tmp_path):
     assert load_manifest(put(tmp_path, {**SMALL, "wording_version": "imhi-0"})) is not None
-
-
-def test_a_manifest_does_not_change():
-    with pytest.raises(ValidationError, match="frozen"):
-        FULL.name = "other"
-
-
-def test_every_field_is_described():
-    schema = Manifest.model_json_schema()
-    models = [schema, *schema["$defs"].values()]
-    fields = [(name, f) for model in models for name, f in model.get("properties", {}).items()]
-    assert len(fields) > 25
-    assert [name for name, field in fields if not field.get("description")] == []
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,14 +14,18 @@ from service.analysis.labels import LabelTrie
 from service.analysis.manifest import PromptStyle
 from service.analysis.prompt import PromptEncoder
 from service.errors import ModelError
-from tests.tokenizers import POST, WHOLE_ANSWERS, sentencepiece_tokenizer, word_tokenizer
+from tests.tokenizers import (
+    POST,
+    WHOLE_ANSWERS,
+    byte_level_tokenizer,
+    sentencepiece_tokenizer,
+    word_tokenizer,
+)
 
 
 @pytest.fixture(scope="module")
-def byte_level(embedded_model: Path) -> Any:
-    from transformers import AutoTokenizer
-
-    return AutoTokenizer.from_pretrained(embedded_model)
+def byte_level() -> Any:
+    return byte_level_tokenizer()
 
 
 @pytest.fixture(scope="module")
@@ -56,13 +59,6 @@ def test_bare_prompts_are_the_whole_text_tokenized_at_once(tokenizer: Any) -> No
             for label in question.labels:
                 answered = prompt + list(tail.continuations[label.id])
                 assert answered == whole(tokenizer, f"{query} {label.answer}{REASONING}")
-
-
-def test_every_tail_makes_a_trie(tokenizer: Any) -> None:
-    encoder = PromptEncoder(tokenizer, PromptStyle.BARE)
-    for question in QUESTIONS.values():
-        trie = LabelTrie.build(question, encoder.tail(question).continuations)
-        assert set(trie.ways) == {label.id for label in question.labels}
 
 
 def test_where_a_label_is_a_single_token_one_read_tells_all(single_token: Any) -> None:

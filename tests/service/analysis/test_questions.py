@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from imhi.tasks import DATASETS, QUESTIONS, TASKS
+from imhi.tasks import QUESTIONS, TASKS
 from service.analysis.manifest import Manifest, Training, assumed_manifest
 from service.analysis.questions import asked_questions, trained_rows, untrained_note
 
@@ -50,14 +50,3 @@ def test_rows_of_a_question_that_is_not_named_are_none():
     assert trained_rows(UNKNOWN, question) is None
     assert untrained_note(UNKNOWN, TASKS["stress"], question) is None
     assert untrained_note(trained(stress=7), TASKS["stress"], question) is None
-
-
-def test_every_task_is_asked_whatever_was_trained():
-    for question in QUESTIONS:
-        manifest = trained(**{question.replace(".", "__"): 1})
-        assert all(asked(manifest, task) for task in TASKS)
-
-
-def test_every_question_belongs_to_a_data_set():
-    """A wording is found through the data sets: a question without one would never be asked."""
-    assert {q.id for dataset in DATASETS.values() for q in dataset.questions} == set(QUESTIONS)

@@ -3,7 +3,7 @@ from __future__ import annotations
 import time
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from imhi.tasks import QUESTIONS
@@ -66,6 +66,7 @@ PIECES = st.lists(
 )
 
 
+@settings(max_examples=40)
 @given(PIECES)
 def test_offsets_lead_back(pieces: list[str]) -> None:
     text = "".join(pieces)

@@ -4,10 +4,10 @@
 
 `docs/openapi.json`, with what it says in words made rules (`spoken`), goes to Schemathesis, which
 makes requests of it, some that keep to it and some that do not. They pass the gate, the routes and
-the Analyzer with the embedded model's tokenizer, on an engine that answers at once, and every
-answer is held against the document. What fails comes out with the request that shows it, then how
-many requests were sent, by route, phase and status. The same arguments send the same requests: the
-test of this module sends few, more `--examples` and another `--seed` more.
+the Analyzer, on an engine that answers at once, and every answer is held against the document. What
+fails comes out with the request that shows it, then how many requests were sent, by route, phase
+and status. The same arguments send the same requests: the test of this module sends few, more
+`--examples` and another `--seed` more.
 
 In a process of its own, and with the plugin for pytest switched off, because Schemathesis empties
 Hypothesis' printer wherever it is loaded: no other property test would say what it failed on.
@@ -25,7 +25,6 @@ import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import schemathesis
@@ -43,6 +42,7 @@ from service.api.openapi import DEFAULT_PATH
 from service.settings import Settings
 from tests.instant_engine import InstantEngine
 from tests.service.api.fakes import make_app
+from tests.tokenizers import byte_level_tokenizer
 
 ROUTES = ("/analyze", "/v1/decisions", "/tasks", "/livez", "/readyz", "/health")
 """Ours; the document's other routes are vLLM's, and not on an app without it."""
@@ -220,13 +220,10 @@ def words(value: object) -> Iterator[str]:
             pending += one
 
 
-def served(model: Path) -> FastAPI:
-    """The app, with the tokenizer of the model in this directory."""
-    from transformers import AutoTokenizer
-
-    tokenizer = AutoTokenizer.from_pretrained(model)
-    manifest = assumed_manifest(MODEL, bool(tokenizer.chat_template))
-    return make_app(Analyzer(InstantEngine(), tokenizer, manifest, MODEL))
+def served() -> FastAPI:
+    """The app on an engine that answers at once."""
+    manifest = assumed_manifest(MODEL, has_chat_template=True)
+    return make_app(Analyzer(InstantEngine(), byte_level_tokenizer(), manifest, MODEL))
 
 
 def run(
@@ -265,9 +262,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=SEED)
     given = parser.parse_args(arguments)
 
-    from service.models import resolve_model
-
-    app = served(Path(resolve_model("embedded").path))
+    app = served()
     sent: Counter[str] = Counter()
     failed: Counter[str] = Counter()
     for event in run(app, given.routes, given.examples, given.seed):

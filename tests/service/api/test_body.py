@@ -6,16 +6,11 @@ import json
 import logging
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
-from service.api.schemas import AnalyzeRequest
-from service.gate.refusals import ERRORS
 from tests.service.api.fakes import FakeAnalyzer, client_of, make_app
 
 CANARY = "the heron stood in the canal"
 JSON = {"content-type": "application/json"}
-CODES = {error.code for error in ERRORS}
 
 MALFORMED = {
     "empty": b"",
@@ -50,17 +45,15 @@ MALFORMED = {
 }
 
 
-@pytest.mark.parametrize("name", MALFORMED)
-async def test_malformed_bodies(name: str, caplog):
+async def test_malformed_bodies(caplog):
     caplog.set_level(logging.DEBUG)
     async with client_of(make_app(FakeAnalyzer())) as client:
-        response = await client.post("/analyze", content=MALFORMED[name], headers=JSON)
-    assert response.status_code == 422
-    assert set(response.json()) == {"error"}
-    assert response.json()["error"]["code"] in {"invalid_request", "unknown_name"}
-    everything = response.text + str(response.headers) + caplog.text
-    for word in CANARY.split()[1:2]:
-        assert word not in everything
+        for name, body in MALFORMED.items():
+            response = await client.post("/analyze", content=body, headers=JSON)
+            assert response.status_code == 422, name
+            assert set(response.json()) == {"error"}
+            assert response.json()["error"]["code"] in {"invalid_request", "unknown_name"}
+            assert "heron" not in response.text + str(response.headers) + caplog.text, name
 
 
 async def test_a_failure_while_a_text_is_analysed_is_logged_without_it(caplog):
@@ -98,38 +91,3 @@ async def test_parameters_of_the_media_type_do_not_matter(kind: str):
         body = b'{"text": "a", "tasks": ["stress"]}'
         response = await client.post("/analyze", content=body, headers={"content-type": kind})
     assert response.status_code == 200
-
-
-SCALARS = (
-    st.none()
-    | st.booleans()
-    | st.integers()
-    | st.floats()
-    | st.text(max_size=30)
-    | st.sampled_from(["stress", "wellness.social", "yes", "always", "head", "fake-model"])
-)
-VALUES = st.recursive(
-    SCALARS,
-    lambda inner: (
-        st.lists(inner, max_size=4)
-        | st.dictionaries(
-            st.text(max_size=10) | SCALARS.filter(lambda value: isinstance(value, str)),
-            inner,
-            max_size=4,
-        )
-    ),
-    max_leaves=8,
-)
-FIELDS = st.dictionaries(st.sampled_from(sorted(AnalyzeRequest.model_fields)), VALUES, max_size=6)
-WITH_TEXT = FIELDS.map(lambda fields: {"text": "a b", **fields})
-BODIES = (VALUES | FIELDS | WITH_TEXT).map(lambda value: json.dumps(value).encode()) | st.binary()
-
-
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(body=BODIES)
-async def test_no_body_is_a_server_error(body: bytes):
-    async with client_of(make_app(FakeAnalyzer())) as client:
-        response = await client.post("/analyze", content=body, headers=JSON)
-    assert response.status_code in {200, 422}
-    if response.status_code == 422:
-        assert response.json()["error"]["code"] in CODES

@@ -27,17 +27,6 @@ async def test_every_task_question_and_label():
             assert (got["asked_by_default"], got["trained_rows"], got["note"]) == (True, None, None)
 
 
-async def test_urgent_and_negative_labels_are_marked():
-    async with client_of(make_app(FakeAnalyzer())) as client:
-        tasks = (await client.get("/tasks")).json()["tasks"]
-    labels = [label for t in tasks for q in t["questions"] for label in q["labels"]]
-    assert {label["id"] for label in labels if label["urgent"]} == {
-        "suicide",
-        "suicide_or_self_harm",
-    }
-    assert {label["id"] for label in labels if label["negative"]} == {"no", "none"}
-
-
 async def test_a_wording_without_training_rows_is_marked():
     trained = {"mental_disorder.tsid": 3071, "depression": 1003, "stress": 0}
     async with client_of(make_app(FakeAnalyzer(trained=trained))) as client:

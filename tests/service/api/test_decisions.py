@@ -2,17 +2,10 @@
 
 from __future__ import annotations
 
-import json
-import logging
 from typing import Any
 
-import httpx
-import httpx2
-import openai
 import pytest
 from fastapi import FastAPI
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 from prometheus_client import REGISTRY
 from pydantic import BaseModel
 
@@ -21,48 +14,18 @@ from service.analysis.types import Explain, Scoring
 from service.api import attach
 from service.api.decision_forms import (
     FIELDS,
-    MAX_CHOICES,
-    MAX_QUESTIONS,
     TAGS,
     DecisionRequest,
     DecisionResponse,
 )
-from service.errors import EngineError, InvalidRequestError, TextTooLongError
 from service.gate.caller import cache_salt
+from tests.service.api.decisions import PREDICATE, TEXT, choice, post, request, score
 from tests.service.api.driver import Connection
 from tests.service.api.fakes import USAGE, FakeAnalyzer, client_of, make_app
 from tests.service.gate.gates import key_entry, key_file
 
-TEXT = "Nights are long and I lie awake."
 STRESS = QUESTIONS["stress"]
 CAUSE = QUESTIONS["depression_cause"]
-PREDICATE = {"type": "predicate", "instructions": "The poster cannot sleep."}
-
-
-def request(*questions: object, **fields: object) -> dict[str, Any]:
-    chosen = list(questions) or [PREDICATE]
-    return {"model": "fake-model", "input": TEXT, "questions": chosen} | fields
-
-
-def choice(*values: object, instructions: str = "Which is it?", **fields: object) -> dict[str, Any]:
-    choices = [{"value": value} for value in values]
-    return {"type": "choice", "instructions": instructions, "choices": choices} | fields
-
-
-def score(*labels: str) -> dict[str, Any]:
-    levels = [{"label": label} for label in labels]
-    return {"type": "score", "instructions": "How tense is it?", "levels": levels}
-
-
-async def post(
-    body: object, analyzer: FakeAnalyzer | None = None, **settings: object
-) -> httpx.Response:
-    async with client_of(make_app(analyzer or FakeAnalyzer(), **settings)) as client:
-        return await client.post(
-            "/v1/decisions",
-            content=json.dumps(body),
-            headers={"content-type": "application/json"},
-        )
 
 
 async def decided(body: dict[str, Any], **fields: Any) -> tuple[FakeAnalyzer, list[dict[str, Any]]]:
@@ -72,13 +35,6 @@ async def decided(body: dict[str, Any], **fields: Any) -> tuple[FakeAnalyzer, li
     assert response.status_code == 200, response.text
     DecisionResponse.model_validate_json(response.content)
     return analyzer, response.json()["answers"]
-
-
-async def refused(body: object, analyzer: FakeAnalyzer | None = None, **settings: object):
-    response = await post(body, analyzer, **settings)
-    error = response.json()["error"]
-    assert error["request_id"] == response.headers["x-request-id"]
-    return response.status_code, error["code"], error["param"]
 
 
 async def test_every_field_of_a_response():
@@ -131,6 +87,9 @@ async def test_every_field_of_a_response():
 
 
 async def test_openais_own_client():
+    import httpx2
+    import openai
+
     async with (
         httpx2.AsyncClient(transport=httpx2.ASGITransport(make_app(FakeAnalyzer()))) as http,
         openai.AsyncOpenAI(
@@ -295,146 +254,6 @@ async def test_where_the_policy_abstains_the_answer_is_a_refusal():
     ]
 
 
-async def test_the_deployments_thresholds_choose():
-    """Here the label that is decided, not the most probable one, whatever the thresholds were."""
-    _, [answer] = await decided(
-        request(choice("yes", "no", instructions=STRESS.text)), labels={"stress": "no"}
-    )
-    assert answer["choice"] == "no"
-
-
-BAD: dict[str, tuple[object, int, str, str | None]] = {
-    "empty": ({}, 400, "invalid_request", "model"),
-    "no object": ([TEXT], 400, "invalid_request", None),
-    "model": (request(model="other"), 404, "unknown_name", "model"),
-    "no questions": (request() | {"questions": []}, 400, "invalid_request", "questions"),
-    "questions": (request(*[PREDICATE] * (MAX_QUESTIONS + 1)), 400, "invalid_request", "questions"),
-    "unknown type": (request({"type": "rank"}), 400, "invalid_request", "questions.0"),
-    "no type": (request({"instructions": "x"}), 400, "invalid_request", "questions.0"),
-    "blank": (
-        request(PREDICATE | {"instructions": " \n"}),
-        400,
-        "invalid_request",
-        "questions.0.instructions",
-    ),
-    "long": (
-        request(PREDICATE | {"instructions": "x" * 8193}),
-        400,
-        "invalid_request",
-        "questions.0.instructions",
-    ),
-    "one choice": (request(choice("a")), 400, "invalid_request", "questions.0.choices"),
-    "choices": (
-        request(choice(*map(str, range(MAX_CHOICES + 1)))),
-        400,
-        "invalid_request",
-        "questions.0.choices",
-    ),
-    "alike": (
-        request(PREDICATE, choice("work", "home", " work ")),
-        400,
-        "invalid_request",
-        "questions.1.choices.2",
-    ),
-    "blank choice": (
-        request(choice("work", "  ")),
-        400,
-        "invalid_request",
-        "questions.0.choices.1",
-    ),
-    "number": (request(choice("a", 5)), 400, "invalid_request", "questions.0.choices.1.value"),
-    "long choice": (
-        request(choice("a", "b" * 513)),
-        400,
-        "invalid_request",
-        "questions.0.choices.1.value",
-    ),
-    "one level": (request(score("a")), 400, "invalid_request", "questions.0.levels"),
-    "levels": (
-        request(score(*map(str, range(11)))),
-        400,
-        "invalid_request",
-        "questions.0.levels",
-    ),
-    "levels alike": (
-        request(score("a", "b", "a")),
-        400,
-        "invalid_request",
-        "questions.0.levels.2",
-    ),
-    "blank input": (request(input=" "), 400, "empty_text", "input"),
-    "no messages": (request(input=[]), 400, "invalid_request", "input"),
-    "role": (
-        request(input=[{"role": "assistant", "content": "x"}]),
-        400,
-        "invalid_request",
-        "input.0.role",
-    ),
-    "image": (
-        request(
-            input=[
-                {"role": "user", "content": [{"type": "input_image", "image_url": "data:,x"}]},
-            ]
-        ),
-        400,
-        "invalid_request",
-        "input.0.content.0.type",
-    ),
-    "call": (
-        request(input=[{"type": "function_call", "call_id": "1", "name": "f", "arguments": ""}]),
-        400,
-        "invalid_request",
-        "input.0.role",
-    ),
-    "json": (
-        request(PREDICATE | {"instructions": [{"type": "input_json", "data": {}}]}),
-        400,
-        "invalid_request",
-        "questions.0.instructions.0.type",
-    ),
-    "cache": (request(prompt_cache_key="x"), 400, "invalid_request", "prompt_cache_key"),
-    "unknown field": (request(temperature=1), 400, "invalid_request", None),
-    "another's field": (request(text="x"), 400, "invalid_request", None),
-    "field": (request(PREDICATE | {"value": 1}), 400, "invalid_request", "questions.0"),
-}
-
-
-@pytest.mark.parametrize("name", BAD)
-async def test_what_is_wrong_is_named(name: str):
-    body, status, code, param = BAD[name]
-    assert await refused(body) == (status, code, param)
-
-
-async def test_bounds_of_the_deployment():
-    two = request(choice("a", "b"), PREDICATE)
-    assert (await post(two, max_choices=4)).status_code == 200
-    assert await refused(two, max_choices=3) == (400, "invalid_request", "questions")
-    assert await refused(request(), max_characters=31) == (400, "text_too_long", "input")
-    longer = request(PREDICATE, PREDICATE)
-    assert await refused(longer, max_characters=60) == (400, "invalid_request", "questions")
-
-
-@pytest.mark.parametrize(
-    ("raised", "expected"),
-    [
-        (TextTooLongError("m", param="text"), (400, "text_too_long", "input")),
-        (InvalidRequestError("m", param="own.3"), (400, "invalid_request", "questions.3")),
-        (InvalidRequestError("m", param="text"), (400, "invalid_request", "input")),
-        (EngineError("m"), (502, "engine_error", None)),
-    ],
-)
-async def test_what_the_analyzer_refuses_names_the_requests_fields(
-    raised: Exception, expected: Any
-):
-    assert await refused(request(), FakeAnalyzer(fails={TEXT: raised})) == expected
-
-
-async def test_before_the_service_is_ready():
-    async with client_of(make_app()) as client:
-        response = await client.post("/v1/decisions", json=request())
-    assert (response.status_code, response.json()["error"]["code"]) == (503, "not_ready")
-
-
 async def test_each_key_has_a_prefix_cache_of_its_own():
     analyzer = FakeAnalyzer()
     keys = key_file(key_entry("a", "ka", scopes=["openai"]))
@@ -481,36 +300,6 @@ async def test_metrics_hold_no_words_of_the_caller():
             assert not set(sample.labels.values()) & {"own.0", "heron", "canal"}
 
 
-CANARY = "the heron stood in the canal"
-LEAKS: dict[str, object] = {
-    "model": request(model=CANARY),
-    "field": request() | {CANARY: CANARY},
-    "type": request({"type": CANARY, "instructions": CANARY}),
-    "question's field": request(PREDICATE | {CANARY: CANARY}),
-    "choice": request(choice(CANARY, CANARY)),
-    "choice's field": request({**choice("a", "b"), "choices": [{CANARY: CANARY}, {"value": "a"}]}),
-    "input": request(input={CANARY: CANARY}),
-    "message": request(input=[{"role": CANARY, "content": CANARY}]),
-    "part": request(input=[{"role": "user", "content": [{"type": CANARY, "text": CANARY}]}]),
-    "name": request(PREDICATE | {"name": [CANARY]}),
-    "cache": request(prompt_cache_options={CANARY: CANARY}),
-    "broken": f'{{"model": "{CANARY}'.encode(),
-}
-
-
-@pytest.mark.parametrize("name", LEAKS)
-async def test_errors_and_logs_repeat_nothing(name: str, caplog):
-    caplog.set_level(logging.DEBUG)
-    body = LEAKS[name]
-    content = body if isinstance(body, bytes) else json.dumps(body).encode()
-    async with client_of(make_app(FakeAnalyzer())) as client:
-        response = await client.post(
-            "/v1/decisions", content=content, headers={"content-type": "application/json"}
-        )
-    assert response.status_code in {400, 404}
-    assert "heron" not in response.text + str(response.headers) + caplog.text
-
-
 def forms(form: type[BaseModel], seen: set[type[BaseModel]]) -> set[type[BaseModel]]:
     """A form and all that it is made of."""
     if form in seen:
@@ -530,45 +319,3 @@ def test_no_field_is_called_like_a_tag_and_every_field_may_be_named():
     names = {name for form in forms(DecisionRequest, set()) for name in form.model_fields}
     assert names == FIELDS
     assert not names & TAGS
-
-
-SCALARS = st.none() | st.booleans() | st.integers() | st.text(max_size=20) | st.just("fake-model")
-VALUES = st.recursive(
-    SCALARS,
-    lambda inner: (
-        st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from(sorted(FIELDS)), inner)
-    ),
-    max_leaves=10,
-)
-KINDS = st.sampled_from(["predicate", "choice", "score"])
-ANY_QUESTION = st.builds(
-    lambda kind, instructions, values, name: {
-        "type": kind,
-        "instructions": instructions,
-        **({"choices": values} if kind == "choice" else {}),
-        **({"levels": values} if kind == "score" else {}),
-        **name,
-    },
-    KINDS,
-    st.text(max_size=20),
-    st.lists(
-        st.dictionaries(
-            st.sampled_from(["value", "label", "description"]), st.text(max_size=8), max_size=2
-        ),
-        max_size=4,
-    )
-    | VALUES,
-    st.just({}) | st.builds(lambda value: {"name": value}, VALUES),
-)
-BODIES = VALUES | st.builds(
-    lambda questions, given_input: request(*questions, input=given_input),
-    st.lists(ANY_QUESTION, max_size=3),
-    st.text(max_size=20) | VALUES,
-)
-
-
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(body=BODIES)
-async def test_no_body_is_a_server_error(body: object):
-    response = await post(body)
-    assert response.status_code in {200, 400, 404}

@@ -42,13 +42,6 @@ async def test_no_text_is_taken_while_the_service_ends(phase: Phase):
     assert looked.status_code == 200
 
 
-async def test_before_there_is_an_engine_no_text_is_taken():
-    async with client_of(make_app()) as client:
-        response = await client.post("/analyze", json={"text": "a"})
-    assert response.status_code == 503
-    assert "starting" in response.json()["error"]["message"]
-
-
 async def test_vllms_own_health_route_is_replaced():
     app = FastAPI()
 

@@ -1,19 +1,19 @@
-"""Bodies made to do harm, on the real Analyzer and tokenizer: answered or refused, never repeated.
+"""Bodies made to do harm, on the real Analyzer: answered or refused, never repeated.
 
-`test_body` and `test_decisions` have what no JSON parser takes and what is no request; here is what
-one may take after all, and what reaches the tokenizer.
+`conformance` puts values of every kind into every field, as Schemathesis makes them. Here is what
+it does not make: texts and bytes that are awkward for JSON, tokenizers, logs and memory.
 """
 
 from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any
 
 import httpx
 import pytest
+from fastapi import FastAPI
 
 from service.analysis.analyzer import Analyzer
 from service.analysis.manifest import assumed_manifest
@@ -23,6 +23,7 @@ from service.settings import Settings
 from tests.instant_engine import InstantEngine
 from tests.service.api.fakes import client_of, events_of, make_app
 from tests.service.api.test_body import MALFORMED
+from tests.tokenizers import byte_level_tokenizer
 
 ANALYZE, DECISIONS = "/analyze", "/v1/decisions"
 MODEL = "model"
@@ -39,23 +40,33 @@ DOCUMENTED = {
 
 
 @pytest.fixture(scope="module")
-def tokenizer(embedded_model: Path) -> Any:
-    from transformers import AutoTokenizer
-
-    return AutoTokenizer.from_pretrained(embedded_model)
+def tokenizer() -> Any:
+    return byte_level_tokenizer()
 
 
 @pytest.fixture(scope="module")
-def analyzer(tokenizer: Any) -> Analyzer:
+def app(tokenizer: Any) -> FastAPI:
     manifest = assumed_manifest(MODEL, has_chat_template=True)
-    return Analyzer(InstantEngine(), tokenizer, manifest, MODEL)
+    return make_app(Analyzer(InstantEngine(), tokenizer, manifest, MODEL))
 
 
-async def post(analyzer: Analyzer, path: str, body: object) -> httpx.Response:
-    content = body if isinstance(body, bytes) else json.dumps(body).encode()
-    async with client_of(make_app(analyzer)) as client:
-        headers = {"content-type": "application/json"}
-        return await client.post(path, content=content, headers=headers)
+Post = Callable[[str, object], Awaitable[httpx.Response]]
+
+
+@pytest.fixture
+async def post(app: FastAPI, caplog: pytest.LogCaptureFixture) -> AsyncIterator[Post]:
+    """Sends a body to a route and holds the answer against what is promised of every answer."""
+    caplog.set_level(logging.DEBUG)
+    async with client_of(app) as client:
+
+        async def post(path: str, body: object) -> httpx.Response:
+            content = body if isinstance(body, bytes) else json.dumps(body).encode()
+            headers = {"content-type": "application/json"}
+            response = await client.post(path, content=content, headers=headers)
+            check(path, response, caplog.text)
+            return response
+
+        yield post
 
 
 def check(path: str, response: httpx.Response, logs: str) -> None:
@@ -129,173 +140,113 @@ TEXTS: dict[str, str] = {
 
 
 @pytest.mark.parametrize("path", REQUESTS)
-@pytest.mark.parametrize("name", TEXTS)
-async def test_texts(name: str, path: str, analyzer: Analyzer, caplog: Any) -> None:
-    caplog.set_level(logging.DEBUG)
-    for body in REQUESTS[path](TEXTS[name]):
-        check(path, await post(analyzer, path, body), caplog.text)
+async def test_texts(path: str, post: Post) -> None:
+    for text in TEXTS.values():
+        for body in REQUESTS[path](text):
+            await post(path, body)
 
 
 @pytest.mark.parametrize("path", REQUESTS)
-async def test_the_text_of_every_special_token(
-    path: str, tokenizer: Any, analyzer: Analyzer, caplog: Any
-) -> None:
-    caplog.set_level(logging.DEBUG)
+async def test_the_text_of_every_special_token(path: str, tokenizer: Any, post: Post) -> None:
     special = [str(token) for token in tokenizer.added_tokens_decoder.values()]
     assert "<|im_end|>" in special
     for one in [*special, "".join(special), *("<|", "<|im_end", "<s>", "</s>", "[INST]", "[UNK]")]:
         for body in REQUESTS[path](f"{CANARY}{one}{CANARY} {one}"):
-            response = await post(analyzer, path, body)
-            check(path, response, caplog.text)
+            response = await post(path, body)
             if path == ANALYZE:  # of a post it is mere text
                 assert response.status_code == 200
                 assert [result["error"] for result in results(response)].count(None) >= 1
-
-
-SURROGATES = (r"\ud800", r"\udfff", r"\ude00\ud83d", r"\ud83d\ud83d\ude00", r"\uD83D x \uDE00")
-BYTES = {
-    "overlong": b"\xc0\xaf\xe0\x80\xaf",
-    "surrogate in UTF-8": b"\xed\xa0\x80",
-    "beyond Unicode": b"\xf4\x90\x80\x80",
-    "cut": b"\xf0\x9f\x98",
-    "continued": b"\x80\xbf",
-    "Latin-1": "é".encode("latin-1"),
-}
-NUMBERS = (
-    *("1e400", "-1e400", "1e-400", "9" * 5_000, "-" + "9" * 400, "0." + "0" * 5_000 + "1"),
-    *("1e9999999999", "-0", "-0.0", "01", ".5", "1.", "+1", "0x1", "1_0", "Infinity", "-NaN"),
-)
 
 
 def nested(inner: str, start: str, end: str) -> str:
     return start * LEVELS + inner + end * LEVELS
 
 
-DEPTHS = {
-    "lists": nested(f'"{CANARY}"', "[", "]"),
-    "objects": nested(f'"{CANARY}"', '{"text":', "}"),
-    "both": nested(f'"{CANARY}"', '[{"text":', "}]"),
-    "open lists": "[" * LEVELS,
-    "open objects": '{"text":' * LEVELS,
+NEVER_ANSWERED: dict[str, bytes] = {
+    **{
+        f"half a surrogate pair {number}": f'"{CANARY} {half}"'.encode()
+        for number, half in enumerate(
+            (r"\ud800", r"\udfff", r"\ude00\ud83d", r"\ud83d\ud83d\ude00", r"\uD83D x \uDE00")
+        )
+    },
+    "half of one in a key": f'{{"{CANARY} \\ud800": "\\ud800"}}'.encode(),
+    **{
+        f"bytes {wrong.hex()}": b'"' + CANARY.encode() + wrong + b'"'
+        for wrong in (
+            b"\xc0\xaf\xe0\x80\xaf",  # overlong
+            b"\xed\xa0\x80",  # a surrogate
+            b"\xf4\x90\x80\x80",  # beyond Unicode
+            b"\xf0\x9f\x98",  # cut
+            b"\x80\xbf",
+            "é".encode("latin-1"),
+        )
+    },
+    "lists": nested(f'"{CANARY}"', "[", "]").encode(),
+    "objects": nested(f'"{CANARY}"', '{"text":', "}").encode(),
+    "open lists": b"[" * LEVELS,
+    "open objects": b'{"text":' * LEVELS,
+}
+NUMBERS = (
+    *("1e400", "-1e400", "1e-400", "9" * 5_000, "0." + "0" * 5_000 + "1", "1e9999999999", "-0.0"),
+    *("01", ".5", "1.", "+1", "0x1", "1_0", "Infinity", "-NaN"),
+)
+# JSON with `@` in the place of one value, its quotes included.
+ASKED = '{"type": "predicate", "instructions": "Is it late?"}'
+TEMPLATES = {
+    ANALYZE: (
+        '{"text": @}',
+        f'{{"texts": ["{CANARY}", @]}}',
+        f'{{"text": "{CANARY}", "thresholds": {{"stress": {{"yes": @}}}}}}',
+        f'{{"text": "{CANARY}", "unknown": @}}',
+    ),
+    DECISIONS: (
+        f'{{"model": "{MODEL}", "input": @, "questions": [{ASKED}]}}',
+        f'{{"model": @, "input": "{CANARY}", "questions": [{ASKED}]}}',
+        f'{{"model": "{MODEL}", "input": "x", "questions": [{ASKED.replace("}", ", @: 1}")}]}}',
+        f'{{"model": "{MODEL}", "input": "x", "questions": [@]}}',
+    ),
 }
 
 
-def templates(path: str) -> Iterator[str]:
-    """Requests in JSON with `@` in the place of one value, its quotes included."""
-    if path == ANALYZE:
-        yield '{"text": @}'
-        for field in (
-            *("texts", "tasks", "questions", "explain", "explanation_tokens", "consistency"),
-            *("scoring", "thresholds", "abstention_band", "min_probability", "min_label_mass"),
-            *("truncation", "model", "stream", "unknown"),
-        ):
-            yield f'{{"text": "{CANARY}", "{field}": @}}'
-        yield f'{{"text": "{CANARY}", "abstention_band": [0, @]}}'
-        yield f'{{"text": "{CANARY}", "thresholds": {{"stress": {{"yes": @}}}}}}'
-        yield f'{{"texts": ["{CANARY}", @]}}'
-        return
-    asked = '{"type": "predicate", "instructions": "Is it late?"}'
-    yield f'{{"model": @, "input": "{CANARY}", "questions": [{asked}]}}'
-    for given in ("@", '[{"role": "user", "content": @}]', '[{"role": @, "content": "x"}]', "[@]"):
-        yield f'{{"model": "{MODEL}", "input": {given}, "questions": [{asked}]}}'
-    for question in (
-        *("@", '{"type": @, "instructions": "Is it late?"}'),
-        *('{"type": "predicate", "instructions": @}', asked.replace("}", ', "name": @}')),
-        '{"type": "choice", "instructions": "Which?", "choices": [{"value": "a"}, {"value": @}]}',
-        '{"type": "score", "instructions": "How?", "levels": [{"label": "a"}, {"label": @}]}',
-    ):
-        yield f'{{"model": "{MODEL}", "input": "{CANARY}", "questions": [{question}]}}'
-    for field in ("safety_identifier", "prompt_cache_key", "unknown"):
-        yield (f'{{"model": "{MODEL}", "input": "{CANARY}", "questions": [{asked}], "{field}": @}}')
-
-
-async def check_values(path: str, analyzer: Analyzer, caplog: Any, values: list[bytes]) -> set[int]:
-    """Every value in every place; the statuses that came back."""
-    caplog.set_level(logging.DEBUG)
-    statuses = set()
-    for template in templates(path):
-        for value in values:
-            response = await post(analyzer, path, template.encode().replace(b"@", value))
-            check(path, response, caplog.text)
-            statuses.add(response.status_code)
-    return statuses
+@pytest.mark.parametrize("path", REQUESTS)
+async def test_what_is_no_json_or_no_text(path: str, post: Post) -> None:
+    for template in TEMPLATES[path]:
+        for name, value in NEVER_ANSWERED.items():
+            response = await post(path, template.encode().replace(b"@", value))
+            assert response.status_code != 200, (template, name)
+        for number in NUMBERS:
+            await post(path, template.replace("@", number).encode())
 
 
 @pytest.mark.parametrize("path", REQUESTS)
-async def test_halves_of_surrogate_pairs(path: str, analyzer: Analyzer, caplog: Any) -> None:
-    values = [f'"{CANARY} {half}"'.encode() for half in SURROGATES]
-    keys = [f'{{"{CANARY} {half}": "{half}"}}'.encode() for half in SURROGATES]
-    statuses = await check_values(path, analyzer, caplog, values + keys)
-    assert 200 not in statuses
+async def test_other_encodings(path: str, post: Post) -> None:
+    body = json.dumps(next(iter(REQUESTS[path](f"{CANARY} é"))), ensure_ascii=False)
+    for encoding in ("utf-8-sig", "utf-16", "utf-16-le", "utf-32", "utf-7"):
+        await post(path, body.encode(encoding))
 
 
 @pytest.mark.parametrize("path", REQUESTS)
-async def test_bytes_that_are_not_utf_8(path: str, analyzer: Analyzer, caplog: Any) -> None:
-    values = [b'"' + CANARY.encode() + wrong + b'"' for wrong in BYTES.values()]
-    assert 200 not in await check_values(path, analyzer, caplog, values)
-
-
-@pytest.mark.parametrize("path", REQUESTS)
-@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-32", "utf-7"])
-async def test_other_encodings(encoding: str, path: str, analyzer: Analyzer, caplog: Any) -> None:
-    caplog.set_level(logging.DEBUG)
-    body = next(iter(REQUESTS[path](f"{CANARY} é")))
-    response = await post(analyzer, path, json.dumps(body, ensure_ascii=False).encode(encoding))
-    check(path, response, caplog.text)
-
-
-@pytest.mark.parametrize("path", REQUESTS)
-async def test_numbers(path: str, analyzer: Analyzer, caplog: Any) -> None:
-    await check_values(path, analyzer, caplog, [number.encode() for number in NUMBERS])
-
-
-@pytest.mark.parametrize("path", REQUESTS)
-async def test_wrong_types(path: str, analyzer: Analyzer, caplog: Any) -> None:
-    values = [None, True, 0, 1.5, "", CANARY, [], {}, [CANARY], {CANARY: CANARY}, {WORD: {WORD: 0}}]
-    await check_values(path, analyzer, caplog, [json.dumps(value).encode() for value in values])
-
-
-@pytest.mark.parametrize("path", REQUESTS)
-async def test_ten_thousand_levels(path: str, analyzer: Analyzer, caplog: Any) -> None:
-    values = [depth.encode() for depth in DEPTHS.values()]
-    assert 200 not in await check_values(path, analyzer, caplog, values)
-
-
-@pytest.mark.parametrize("path", REQUESTS)
-async def test_the_last_of_two_fields_of_one_name_counts(
-    path: str, analyzer: Analyzer, caplog: Any
-) -> None:
-    caplog.set_level(logging.DEBUG)
+async def test_the_last_of_two_fields_of_one_name_counts(path: str, post: Post) -> None:
     right = json.dumps(next(iter(REQUESTS[path]("I slept."))))
     for field in ("text", "tasks", "input", "questions", "model", r"te\u0078t", r"inp\u0075t"):
         wrong = json.dumps({field: {WORD: CANARY}}).replace("\\\\u", "\\u")
-        first = await post(analyzer, path, f"{wrong[:-1]}, {right[1:]}".encode())
-        last = await post(analyzer, path, f"{right[:-1]}, {wrong[1:]}".encode())
-        check(path, first, caplog.text)
-        check(path, last, caplog.text)
+        first = await post(path, f"{wrong[:-1]}, {right[1:]}".encode())
+        last = await post(path, f"{right[:-1]}, {wrong[1:]}".encode())
         assert last.status_code != 200
         known = json.loads(f'"{field}"') in json.loads(right)
         assert (first.status_code == 200) == known
 
 
 @pytest.mark.parametrize("path", REQUESTS)
-@pytest.mark.parametrize("emoji", [EMOJI, r"\ud83d\ude00"])
-async def test_ten_megabytes_of_one_emoji(
-    emoji: str, path: str, analyzer: Analyzer, caplog: Any
-) -> None:
-    caplog.set_level(logging.DEBUG)
-    many = emoji * (10_000_000 // len(emoji.encode()))
-    template = next(one for one in templates(path) if '"text": @' in one or '"input": @' in one)
-    response = await post(analyzer, path, template.replace("@", f'"{CANARY}{many}"').encode())
-    check(path, response, caplog.text)
-    assert response.json()["error"]["code"] == "text_too_long"
+async def test_ten_megabytes_of_one_emoji(path: str, post: Post) -> None:
+    for emoji in (EMOJI, r"\ud83d\ude00"):
+        many = emoji * (10_000_000 // len(emoji.encode()))
+        response = await post(path, TEMPLATES[path][0].replace("@", f'"{CANARY}{many}"').encode())
+        assert response.json()["error"]["code"] == "text_too_long"
 
 
-@pytest.mark.parametrize("name", MALFORMED)
-async def test_what_is_no_request_of_analyze_is_none_of_decisions(
-    name: str, analyzer: Analyzer, caplog: Any
-) -> None:
-    caplog.set_level(logging.DEBUG)
-    response = await post(analyzer, DECISIONS, MALFORMED[name])
-    check(DECISIONS, response, caplog.text)
-    assert (response.status_code, response.json()["error"]["code"]) == (400, "invalid_request")
+async def test_what_is_no_request_of_analyze_is_none_of_decisions(post: Post) -> None:
+    for name, body in MALFORMED.items():
+        response = await post(DECISIONS, body)
+        code = response.json()["error"]["code"]
+        assert (response.status_code, code) == (400, "invalid_request"), name

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from importlib.resources import files
 
 import pytest
@@ -38,22 +37,6 @@ def test_nothing_comes_from_elsewhere_and_nothing_inline_runs() -> None:
     policy = client().get("/").headers["content-security-policy"]
     assert "default-src 'none'" in policy
     assert "unsafe" not in policy
-    for one in STATIC.iterdir():
-        text = one.read_text(encoding="utf-8")
-        assert not re.search(r"""(?:src|href|from|url\()\s*=?\s*["'(]?\s*(?:https?:)?//""", text), (
-            one
-        )
-        assert "innerHTML" not in text
-        assert "localStorage" not in text
-        assert "sessionStorage" not in text
-    page = (STATIC / "playground.html").read_text(encoding="utf-8")
-    assert not re.search(r"<script(?![^>]*src=)|\son\w+=|\sstyle=", page)
-
-
-def test_every_module_that_is_imported_is_there() -> None:
-    for one in STATIC.iterdir():
-        for name in re.findall(r'from "\./([\w.]+)"', one.read_text(encoding="utf-8")):
-            assert f"/playground/{name}" in PLAYGROUND
 
 
 def test_what_has_not_changed_is_not_sent_again() -> None:
@@ -68,8 +51,3 @@ def test_a_deployment_can_do_without(path: str) -> None:
     response = client(playground=False).get(path)
     assert response.status_code == 404
     assert response.json()["error"]["code"] == "not_found"
-
-
-def test_the_notice_stands_on_the_page() -> None:
-    text = (STATIC / "playground.html").read_text(encoding="utf-8")
-    assert "not a diagnosis" in text

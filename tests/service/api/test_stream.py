@@ -69,14 +69,6 @@ async def test_a_failure_after_the_first_event_is_an_event():
     assert error["request_id"] == response.headers["x-request-id"]
 
 
-async def test_an_unexpected_failure_says_nothing_of_itself(caplog):
-    analyzer = FakeAnalyzer(breaks={TEXT: KeyError("canary of a post")})
-    response = await stream(analyzer, {"text": TEXT})
-    assert json.loads(events_of(response.text)[-1][1])["error"]["code"] == "internal_error"
-    assert "canary" not in response.text + caplog.text
-    assert "KeyError" in caplog.text
-
-
 async def test_silence_is_filled_with_comments():
     connection = Connection(
         make_app(FakeAnalyzer(hangs=frozenset({TEXT})), keep_alive_seconds=0.02),
@@ -97,8 +89,8 @@ def sample(name: str, **labels: str) -> float:
 
 @pytest.mark.parametrize("spec_version", ["2.3", "2.4"])
 @pytest.mark.parametrize("streaming", [False, True])
-@pytest.mark.parametrize("texts", [1, 3])
-async def test_a_client_that_leaves_ends_the_work(spec_version, streaming, texts):
+async def test_a_client_that_leaves_ends_the_work(spec_version, streaming):
+    texts = 3
     analyzer = FakeAnalyzer(hangs=frozenset({TEXT}))
     cancelled = sample("mentalllama_cancellations_total", route="/analyze")
     by_outcome = sample("mentalllama_requests_total", route="/analyze", outcome="cancelled")

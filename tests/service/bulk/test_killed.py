@@ -4,29 +4,30 @@ from __future__ import annotations
 
 import json
 import os
-import random
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from service.cli.exit_codes import ExitCode
+from tests.processes import child
 from tests.service.bulk.conftest import Run
 
-ROWS = 2000
+ROWS = 1000
 COMMAND = [sys.executable, "-m", "tests.service.bulk.engine", "analyze"]
 ROOT = Path(__file__).parents[3]
 GIVEN = ("posts.csv", "--output", "out.jsonl", "--tasks", "stress,loneliness")
 MADE = ["out.jsonl", "out.jsonl.summary.html", "out.jsonl.summary.json"]
 
 
-def start(folder: Path, *arguments: str, delay: float = 0.0) -> subprocess.Popen[str]:
-    return subprocess.Popen(
+def start(folder: Path, *arguments: str, delay: float = 0.0) -> AbstractContextManager[Any]:
+    return child(
         [*COMMAND, *arguments],
         cwd=folder,
         env=os.environ | {"PYTHONPATH": str(ROOT), "BULK_DELAY": str(delay)},
@@ -64,21 +65,27 @@ def until(met: Callable[[], bool], seconds: float = 60) -> None:
         time.sleep(0.02)
 
 
-def test_killed_again_and_again(tmp_path: Path, posts: bytes) -> None:
-    times, kept = random.Random(7), 0
-    for _ in range(2):
-        # A text takes so long that a whole run would last five seconds.
-        running = start(tmp_path, *GIVEN, delay=0.15)
-        until(lambda kept=kept: parts(tmp_path) > kept)
-        time.sleep(times.uniform(0, 0.5))
-        running.kill()
-        running.wait(10)
-        assert not (tmp_path / "out.jsonl").exists()
-        kept = parts(tmp_path)
+@pytest.mark.slow
+def test_interrupted_then_killed_then_ended(tmp_path: Path, posts: bytes) -> None:
+    # A text takes so long that a whole run would last a quarter of a minute.
+    with start(tmp_path, *GIVEN, delay=1) as running:
+        until(lambda: parts(tmp_path) > 0)
+        with start(tmp_path, *GIVEN) as second:
+            assert second.wait(20) == ExitCode.USAGE  # one at a time
+        running.send_signal(signal.SIGINT)
+        _, said = running.communicate(timeout=20)
+        assert running.returncode == ExitCode.INTERRUPTED
+    assert "The same command goes on from there" in said
+    assert "Traceback" not in said
+    kept = parts(tmp_path)
+    with start(tmp_path, *GIVEN, delay=0.3):
+        until(lambda: parts(tmp_path) > kept)
+    assert not (tmp_path / "out.jsonl").exists()
+    kept = parts(tmp_path)
     assert kept < ROWS // 128
-    last = start(tmp_path, *GIVEN)
-    _, said = last.communicate(timeout=60)
-    assert last.returncode == ExitCode.ROWS_FAILED
+    with start(tmp_path, *GIVEN) as last:
+        _, said = last.communicate(timeout=60)
+        assert last.returncode == ExitCode.ROWS_FAILED
     assert f"Going on: {kept * 128:,} rows" in said
     assert (tmp_path / "out.jsonl").read_bytes() == posts
     assert [json.loads(line)["row"] for line in posts.splitlines()[:4]] == [0, 1, 1, 2]
@@ -89,15 +96,10 @@ class Killed(BaseException):
     """In place of a signal that cannot be caught."""
 
 
-def test_killed_at_every_change_on_the_disk(
-    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The command dies before its first change of a name, before its second, and so on."""
-    write_posts(tmp_path, 300)
-    whole = run(*GIVEN[:2], "whole.jsonl", *GIVEN[3:])
-    assert whole.exit_code == ExitCode.ROWS_FAILED
-    wanted = Path("whole.jsonl").read_bytes()
-    left = [0]
+@pytest.fixture
+def left(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many changes of names on the disk the command may still make before it dies."""
+    left = [-1]
 
     def deadly(name: str) -> None:
         real = getattr(Path, name)
@@ -112,6 +114,16 @@ def test_killed_at_every_change_on_the_disk(
 
     for name in ("replace", "unlink", "touch", "mkdir"):
         deadly(name)
+    return left
+
+
+@pytest.mark.slow
+def test_killed_at_every_change_on_the_disk(run: Run, tmp_path: Path, left: list[int]) -> None:
+    """The command dies before its first change of a name, before its second, and so on."""
+    write_posts(tmp_path, 260)
+    whole = run(*GIVEN[:2], "whole.jsonl", *GIVEN[3:])
+    assert whole.exit_code == ExitCode.ROWS_FAILED
+    wanted = Path("whole.jsonl").read_bytes()
     moments = 0
     while True:
         left[0] = moments
@@ -132,23 +144,14 @@ def test_killed_at_every_change_on_the_disk(
     assert moments > 10
 
 
-def test_ctrl_c_says_how_to_go_on(tmp_path: Path, posts: bytes) -> None:
-    running = start(tmp_path, *GIVEN, delay=0.5)
-    until(lambda: parts(tmp_path) > 0)
-    second = start(tmp_path, *GIVEN)
-    assert second.wait(20) == ExitCode.USAGE  # one at a time
-    running.send_signal(signal.SIGINT)
-    _, said = running.communicate(timeout=20)
-    assert running.returncode == ExitCode.INTERRUPTED
-    assert "The same command goes on from there" in said
-    assert "Traceback" not in said
-
-
-def test_another_run_is_not_mixed_in(run: Run, tmp_path: Path, posts: bytes) -> None:
-    running = start(tmp_path, *GIVEN, delay=0.5)
-    until(lambda: parts(tmp_path) > 0)
-    running.kill()
-    running.wait(10)
+def test_another_run_is_not_mixed_in(run: Run, tmp_path: Path, left: list[int]) -> None:
+    write_posts(tmp_path, 260)
+    assert run(*GIVEN[:2], "whole.jsonl", *GIVEN[3:]).exit_code == ExitCode.ROWS_FAILED
+    left[0] = 5
+    with pytest.raises(Killed):
+        run(*GIVEN)
+    left[0] = -1
+    assert parts(tmp_path) > 0
     for other, said in (
         (("--layout", "wide"), "layout"),
         (("--no-texts",), "texts"),
@@ -160,11 +163,12 @@ def test_another_run_is_not_mixed_in(run: Run, tmp_path: Path, posts: bytes) -> 
         assert f"(other: {said})" in " ".join(done.stderr.split())
     Path("posts.csv").write_text("text,n\nanother post,1\n")
     assert "files" in run(*GIVEN).stderr
-    write_posts(tmp_path, ROWS)
+    write_posts(tmp_path, 260)
     assert run(*GIVEN).exit_code == ExitCode.ROWS_FAILED
-    assert Path("out.jsonl").read_bytes() == posts
+    assert Path("out.jsonl").read_bytes() == Path("whole.jsonl").read_bytes()
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_rows(tmp_path: Path) -> None:
     """A guard: five times the rows, hardly more memory."""
     most = {}
@@ -172,8 +176,8 @@ def test_memory_does_not_grow_with_the_rows(tmp_path: Path) -> None:
         path = tmp_path / f"{rows}.txt"
         path.write_text("".join(f"post number {n} {'word ' * 60}\n" for n in range(rows)))
         given = (path.name, "--output", f"{rows}.parquet", "--tasks", "stress")
-        running = start(tmp_path, *given)
-        _, status, used = os.wait4(running.pid, 0)
+        with start(tmp_path, *given) as running:
+            _, status, used = os.wait4(running.pid, 0)
         assert status == 0
         most[rows] = used.ru_maxrss
     assert most[25_000] < 1.15 * most[5_000]

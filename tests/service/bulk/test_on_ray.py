@@ -12,7 +12,6 @@ from typing import Any
 
 import psutil
 import pytest
-import ray
 
 from service.bulk import on_ray
 from service.cli.exit_codes import ExitCode
@@ -26,11 +25,12 @@ ROOT = str(Path(__file__).parents[3])
 @pytest.fixture
 def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """Two raylets on this machine."""
+    import ray
     from ray.cluster_utils import Cluster
 
     monkeypatch.setenv("PYTHONPATH", ROOT)
     monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
-    monkeypatch.setenv("BULK_DELAY", "1")
+    monkeypatch.setenv("BULK_DELAY", "0.5")
     one = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
     one.add_node(num_cpus=1)
     yield one
@@ -79,7 +79,9 @@ def test_options_of_ray_without_ray(run: Run) -> None:
 
 
 @pytest.mark.slow
-def test_nothing_is_lost_or_there_twice(run: Run, cluster: Any) -> None:
+def test_nothing_is_lost_or_there_twice(
+    run: Run, cluster: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     rows = 128 * 11 + 5  # three turns of two actors, which take two parts at a time
     lines = "".join(f"post {n}\n" if n % 40 else "\n" for n in range(rows))
     Path("posts.txt").write_text(lines)
@@ -99,6 +101,7 @@ def test_nothing_is_lost_or_there_twice(run: Run, cluster: Any) -> None:
     assert done.exit_code == ExitCode.ROWS_FAILED, (done.output, done.exception)
     assert killed
     assert killed[0] < 10  # of twelve: there was work left to do
+    monkeypatch.delenv("BULK_DELAY")
     here = run("posts.txt", "--output", "here.parquet", *given)
     assert here.exit_code == ExitCode.ROWS_FAILED, here.output
     assert Path("out.parquet").read_bytes() == Path("here.parquet").read_bytes()

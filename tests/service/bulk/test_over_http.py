@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import json
-import threading
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -15,61 +12,29 @@ from imhi.tasks import QUESTIONS
 from service.cli.exit_codes import ExitCode
 from tests.service.bulk.conftest import Run
 from tests.service.bulk.engine import outcome
+from tests.service.stub import Request, Stub
 
 ASKED = (QUESTIONS["stress"],)
 
 
-class Service:
-    """Answers like the service; refuses as often as it is told to."""
+class Service(Stub):
+    """Answers like the service; refuses as often as it is told to, but the first request."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.refusals: list[tuple[int, str, dict[str, str]]] = []
-        self.asked: list[dict[str, Any]] = []
-        self.headers: list[dict[str, str]] = []
-        service = self
 
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def do_POST(self) -> None:
-                body = json.loads(self.rfile.read(int(self.headers["content-length"])))
-                status, said, headers = service.answer(body, dict(self.headers))
-                content = json.dumps(said).encode()
-                self.send_response(status)
-                for name, value in {**headers, "content-length": str(len(content))}.items():
-                    self.send_header(name, value)
-                self.end_headers()
-                self.wfile.write(content)
-
-            def log_message(self, *_: object) -> None:
-                pass
-
-        class Server(ThreadingHTTPServer):
-            request_queue_size = 64  # all of a run's connections at once
-
-        self._server = Server(("127.0.0.1", 0), Handler)
-        self._server.handle_error = lambda *_: None  # a caller that goes has nothing to be told
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
-
-    def answer(
-        self, body: dict[str, Any], headers: dict[str, str]
-    ) -> tuple[int, dict[str, Any], dict[str, str]]:
-        self.headers.append({name.lower(): value for name, value in headers.items()})
-        if self.refusals and len(self.asked) >= 1:  # the first asks what is asked
+    def answer(self, request: Request) -> tuple[int | None, object, Mapping[str, str]]:
+        if self.refusals and self.requests:
             status, code, more = self.refusals.pop(0)
             error = {"code": code, "message": "No.", "type": "server_error", "param": None}
             return status, {"error": error}, more
-        self.asked.append(body)
-        found = outcome(body["text"], ASKED)
+        self.requests.append(request)
+        found = outcome(request.body["text"], ASKED)
         if found["error"]:
             return 422, {"error": {**found["error"], "type": "x", "param": "text"}}, {}
         result = {"index": 0, **found}
         return 200, {"id": "a", "model": "served", "results": [result], "usage": {}}, {}
-
-    def close(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
 
 
 @pytest.fixture
@@ -77,9 +42,8 @@ def service(run: Run, monkeypatch: pytest.MonkeyPatch) -> Iterator[Service]:
     lines = ["text"] + [f"post {n}" for n in range(40)] + ['""']
     Path("posts.csv").write_text("\n".join(lines) + "\n")
     monkeypatch.setenv("MENTALLLAMA_API_KEY", "secret")
-    one = Service()
-    yield one
-    one.close()
+    with Service().running() as one:
+        yield one
 
 
 GIVEN = ("posts.csv", "--output", "out.jsonl", "--tasks", "stress", "--layout", "wide")
@@ -88,12 +52,13 @@ GIVEN = ("posts.csv", "--output", "out.jsonl", "--tasks", "stress", "--layout", 
 def test_every_row_is_asked_once(run: Run, service: Service) -> None:
     done = run(*GIVEN, "--url", service.url, "--abstention-band", "0.4,0.6", "--concurrency", "4")
     assert done.exit_code == ExitCode.ROWS_FAILED, done.output
-    assert [body["text"] for body in service.asked[1:]].count("post 7") == 1
-    assert len(service.asked) == 1 + 41
-    assert all(body["tasks"] == ["stress"] for body in service.asked)
-    assert service.asked[5]["abstention_band"] == [0.4, 0.6]
-    assert {one["authorization"] for one in service.headers} == {"Bearer secret"}
-    assert {one.get("x-mentalllama-priority") for one in service.headers[1:]} == {"bulk"}
+    assert [one.body["text"] for one in service.requests[1:]].count("post 7") == 1
+    assert len(service.requests) == 1 + 41
+    assert all(one.body["tasks"] == ["stress"] for one in service.requests)
+    assert service.requests[5].body["abstention_band"] == [0.4, 0.6]
+    headers = [one.headers for one in service.requests]
+    assert {one["authorization"] for one in headers} == {"Bearer secret"}
+    assert {one.get("x-mentalllama-priority") for one in headers[1:]} == {"bulk"}
     rows = [json.loads(line) for line in Path("out.jsonl").read_text().splitlines()]
     assert [row["row"] for row in rows] == list(range(41))
     assert rows[40]["error"] == "empty_text"
@@ -118,7 +83,7 @@ def test_it_comes_back_when_it_is_told_to(
     ]
     done = run(*GIVEN, "--url", service.url)
     assert done.exit_code == ExitCode.ROWS_FAILED, done.output
-    assert len(service.asked) == 42
+    assert len(service.requests) == 42
     waits = sorted(one for one in slept if one > 0)
     assert len(waits) == 3
     for told, waited in zip((1, 3, 7), waits, strict=True):
@@ -136,7 +101,7 @@ def test_what_will_not_change_ends_the_run(run: Run, service: Service, status: i
 
 
 def test_nobody_there(run: Run, service: Service) -> None:
-    service.close()
+    service.http.server_close()
     done = run(*GIVEN, "--url", service.url)
     assert done.exit_code == ExitCode.SERVICE
     assert "mentalllama serve" in done.stderr

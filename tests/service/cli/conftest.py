@@ -2,32 +2,19 @@
 
 from __future__ import annotations
 
-import json
-import threading
+import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from dataclasses import dataclass, field
 
 import pytest
 from typer.testing import CliRunner, Result
 
 from imhi.tasks import QUESTIONS, Question
-from service.analysis.evidence import find_evidence
-from service.analysis.manifest import assumed_manifest
-from service.analysis.types import (
-    Analysis,
-    Answer,
-    Cut,
-    Decision,
-    Distribution,
-    Explain,
-    Explanation,
-    Options,
-    Timings,
-    Usage,
-)
+from service.analysis.types import Analysis, Options
 from service.cli import app
-from service.errors import EmptyTextError
+from tests.service.api.fakes import FakeAnalyzer
+from tests.service.stub import Stub
 
 
 @pytest.fixture
@@ -45,69 +32,47 @@ def run(monkeypatch) -> Callable[..., Result]:
     return invoke
 
 
-def answer(question: Question, text: str, options: Options) -> Answer:
-    """Says the first label by 0.75, and quotes the text's first three words."""
-    first, *others = [label.id for label in question.labels]
-    probabilities = {first: 0.75} | {label: 0.25 / len(others) for label in others}
-    quote = " ".join(text.split()[:3])
-    said = f'The poster writes "{quote}", which says enough.'
-    explanation = Explanation(said, "stop", 12, find_evidence(said, text), 0.9)
-    policy = options.policy
-    abstains = bool(policy and policy.min_probability and policy.min_probability > 0.75)
-    return Answer(
-        question=question,
-        distribution=Distribution(probabilities, label_mass=0.98),
-        decision=Decision(None if abstains else first, first, 0.75),
-        explanation=None if options.explain is Explain.NEVER else explanation,
-    )
+@dataclass
+class Loaded(FakeAnalyzer):
+    """What `service.local.open_analyzer` gives, and how it was opened.
 
+    Attributes:
+        failure: raised by every analysis.
+        models: what was opened.
+        policies: with which policy.
+        released: how often one was closed.
+    """
 
-class FakeAnalyzer:
-    """Keeps what it was asked; raises what the test puts into `failure`."""
-
-    model_name = "fake-model"
-    manifest = assumed_manifest(model_name, has_chat_template=True)
-    adapters: tuple[str, ...] = ()
-
-    def __init__(self) -> None:
-        self.failure: BaseException | None = None
-        self.opened: list[object] = []
-        self.policies: list[object] = []
-        self.closed = 0
-        self.text = ""
-        self.questions: tuple[Question, ...] = ()
-        self.options = Options()
-        self.cuts: tuple[Cut, ...] = ()
+    failure: BaseException | None = None
+    models: list[object] = field(default_factory=list)
+    policies: list[object] = field(default_factory=list)
+    released: int = 0
 
     async def analyze(
         self, text: str, questions: Sequence[Question], options: Options, request_id: str
     ) -> Analysis:
-        self.text, self.questions, self.options = text, tuple(questions), options
         if self.failure:
             raise self.failure
-        if not text.strip():
-            raise EmptyTextError("The text is empty.")
-        answers = tuple(answer(question, text, options) for question in questions)
-        return Analysis(answers, self.cuts, Usage(100, 60, 12), Timings())
+        return await super().analyze(text, questions, options, request_id)
 
 
 @pytest.fixture
-def analyzer(monkeypatch, tmp_path) -> FakeAnalyzer:
+def analyzer(monkeypatch, tmp_path) -> Loaded:
     """What `service.local.open_analyzer` gives; models are found without being built."""
     import service.cli.in_process
     import service.local
     from service.models import ResolvedModel
 
-    fake = FakeAnalyzer()
+    fake = Loaded()
 
     @asynccontextmanager
-    async def open_analyzer(model: object, *, policy: object) -> AsyncIterator[FakeAnalyzer]:
+    async def open_analyzer(model: object, *, policy: object) -> AsyncIterator[Loaded]:
         fake.policies.append(policy)
-        fake.opened.append(model)
+        fake.models.append(model)
         try:
             yield fake
         finally:
-            fake.closed += 1
+            fake.released += 1
 
     def resolve_model(name: str, *, announce: object) -> ResolvedModel:
         return ResolvedModel(str(tmp_path), name, embedded=name == "embedded")
@@ -117,47 +82,12 @@ def analyzer(monkeypatch, tmp_path) -> FakeAnalyzer:
     return fake
 
 
-class StubService:
-    """Answers every POST with `response` and `status` once `open`; keeps the request's body."""
-
-    def __init__(self) -> None:
-        self.status = 200
-        self.response: dict[str, object] = {}
-        self.request: dict[str, object] = {}
-        self.asked = threading.Event()
-        self.open = threading.Event()
-        self.open.set()
-        outer = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                outer.request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                outer.asked.set()
-                outer.open.wait()
-                content = json.dumps(outer.response).encode()
-                self.send_response(outer.status)
-                self.send_header("Content-Length", str(len(content)))
-                self.end_headers()
-                self.wfile.write(content)
-
-            def log_message(self, *_: object) -> None:
-                pass
-
-        self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.http.server_port}"
-
-
 @pytest.fixture
 def service():
-    stub = StubService()
+    stub = Stub()
     stub.response = response("stress")
-    thread = threading.Thread(target=stub.http.serve_forever, args=(0.01,))
-    thread.start()
-    yield stub
-    stub.open.set()
-    stub.http.shutdown()
-    stub.http.server_close()
-    thread.join()
+    with stub.running():
+        yield stub
 
 
 @pytest.fixture
@@ -172,8 +102,8 @@ def response(
     """The response on one text, with `changes` made to each answer."""
     from service.api.schemas import AnalyzeResponse
 
-    answers = tuple(answer(QUESTIONS[name], text, Options()) for name in questions)
-    analysis = Analysis(answers, (), Usage(), Timings())
+    asked = [QUESTIONS[name] for name in questions]
+    analysis = asyncio.run(FakeAnalyzer().analyze(text, asked, Options(), "id"))
     made = AnalyzeResponse.of(
         [analysis],
         analysis_id="analysis-1",

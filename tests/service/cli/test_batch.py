@@ -22,7 +22,7 @@ def test_a_running_service_answers(run, service, requests, tmp_path) -> None:
     result = run("batch", "-i", str(requests), "-o", str(output), "--url", service.url)
     assert result.exit_code == 0, result.stderr
     assert "1 answered, 0 with an error" in result.stderr
-    assert service.request == LINE["body"]
+    assert service.last.body == LINE["body"]
     [line] = map(json.loads, output.read_text().splitlines())
     assert (line["custom_id"], line["error"]) == ("a", None)
     assert line["response"]["body"] == service.response

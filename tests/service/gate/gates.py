@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import httpx
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from service.gate import Gate
 from service.gate.caller import Caller, caller_of
@@ -57,6 +57,39 @@ class Seen:
             await self.answer(body)
         await send({"type": "http.response.start", "status": 200, "headers": []})
         await send({"type": "http.response.body", "body": self.response})
+
+
+async def call(
+    app: Any,
+    body: bytes | None = b"",
+    *,
+    path: str = "/analyze",
+    method: str = "POST",
+    headers: Sequence[tuple[bytes, bytes]] = (),
+    **scope: Any,
+) -> list[Message]:
+    """What an app sends for a request that a client would not make as it stands here.
+
+    Args:
+        app: takes ASGI calls.
+        body: None where reading it is a fault.
+        path: where it goes.
+        method: how it goes there.
+        headers: as they come.
+        scope: further fields of the scope.
+    """
+    sent: list[Message] = []
+
+    async def receive() -> Message:
+        assert body is not None, "the body was read"
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    fixed = {"type": "http", "method": method, "path": path, "headers": [*headers]}
+    await app(fixed | {"query_string": b"", "asgi": {"spec_version": "2.4"}} | scope, receive, send)
+    return sent
 
 
 def client_of(app: Any, settings: Settings | None = None, key: str | None = KEY):

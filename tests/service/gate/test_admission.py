@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from random import Random
 
 import pytest
@@ -156,16 +155,6 @@ async def test_the_rate_is_measured_while_work_waits(clock: Clock):
     admission.release(ticket, 100)
 
 
-async def test_the_rate_is_measured_while_deadlines_are_refused(clock: Clock):
-    admission = await measured(clock, rate=10, running=None)
-    heavy = await enter(admission, 5000)
-    with pytest.raises(DeadlineUnreachableError):
-        await enter(admission, 100, deadline=clock.now + 100)
-    clock.now += 5
-    admission.release(heavy, 5000)
-    assert admission.rate > 10
-
-
 async def test_work_that_was_stopped_was_work(clock: Clock):
     admission = door(clock)
     ticket = await enter(admission, 100)
@@ -231,12 +220,6 @@ async def test_beside_little_a_deadline_is_left_to_itself(clock: Clock):
         await enter(admission, 100, deadline=clock.now + 5)
 
 
-async def test_a_deadline_that_has_passed(clock: Clock):
-    with pytest.raises(DeadlineExceededError) as caught:
-        await enter(door(clock), 1, deadline=clock.now)
-    assert caught.value.status == 504
-
-
 async def test_a_deadline_that_passes_in_the_queue(clock: Clock):
     admission = door(clock)
     ticket = await enter(admission, 100)
@@ -300,13 +283,6 @@ async def test_estimates_are_corrected_by_what_it_took(clock: Clock):
     assert other.weight == 100
 
 
-async def test_the_engine_is_given_half_a_minute_of_work(clock: Clock):
-    admission = await measured(clock, rate=10_000, running=None, queued=10**7)
-    assert admission.capacity == 300_000
-    slow = await measured(clock, rate=10, running=None, queued=10**7)
-    assert slow.capacity == 65_536
-
-
 async def test_what_waits_and_runs_is_measured(clock: Clock):
     def values() -> list[float]:
         return [
@@ -328,7 +304,7 @@ async def test_what_waits_and_runs_is_measured(clock: Clock):
     assert [now - was for now, was in zip(values(), before, strict=True)] == [0, 0, 0, 0, 1, 4]
 
 
-@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("seed", range(4))
 async def test_whatever_comes_and_goes_the_books_are_right(clock: Clock, seed: int):
     random = Random(seed)
     admission = door(clock, queued=400)
@@ -363,92 +339,7 @@ async def test_whatever_comes_and_goes_the_books_are_right(clock: Clock, seed: i
     assert (admission.running, admission.queued) == (0, 0)
 
 
-class VirtualTime(asyncio.SelectorEventLoop):
-    """An event loop that does not sleep: its clock jumps to whatever comes next."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._now = 0.0
-
-    def time(self) -> float:
-        return self._now
-
-    def _run_once(self) -> None:
-        if not self._ready and self._scheduled:
-            self._now = max(self._now, self._scheduled[0].when())
-        super()._run_once()
-
-
-class SharedEngine:
-    """Does so many tokens a second, shared by all that runs; one alone cannot use all of it."""
-
-    def __init__(self, rate: float, alone: float) -> None:
-        self.rate, self.alone, self.running = rate, alone, 0
-
-    async def work(self, tokens: float) -> None:
-        self.running += 1
-        try:
-            while tokens > 0:
-                await asyncio.sleep(0.05)
-                tokens -= 0.05 * min(self.alone, self.rate / self.running)
-        finally:
-            self.running -= 1
-
-
-@pytest.mark.parametrize(
-    ("running", "deadline", "busy", "too_late"),
-    # A request takes one to three seconds alone: with three there is little to give away.
-    [(None, 3, 0.5, 0.05), (None, 5, 0.9, 0.01), (None, 20, 0.97, 0.01), (16_000, 20, 0.97, 0.01)],
-)
-def test_four_times_the_load_for_five_minutes(
-    running: int | None, deadline: float, busy: float, too_late: float
-):
-    """Accepted work is done in time; an engine of 1,600 tokens a second has enough to do."""
-    random = Random(6)
-    rate, alone, cold, seconds = 1600.0, 200.0, 30, 330
-    done, late = 0.0, 0
-    taken: list[float] = []
-    refused: Counter[str] = Counter()
-
-    async def request(admission: Admission, engine: SharedEngine) -> None:
-        nonlocal done, late
-        begun, tokens = admission.now(), random.randint(200, 600)
-        try:
-            ticket = await admission.admit(ROUTE, 1000, NOW, begun + deadline)
-        except (DeadlineUnreachableError, DeadlineExceededError, OverloadedError) as error:
-            refused[error.code] += 1
-            return
-        try:
-            async with asyncio.timeout(begun + deadline - admission.now()):
-                await engine.work(tokens)
-        except TimeoutError:
-            late += begun > cold  # until the rate is known, there is no telling
-            admission.release(ticket, None, stopped=True)
-            return
-        admission.release(ticket, tokens)
-        if begun > cold:
-            done += tokens
-            taken.append(admission.now() - begun)
-
-    async def callers() -> Admission:
-        loop = asyncio.get_running_loop()
-        admission, engine = Admission(running, 10**6, 60, loop.time), SharedEngine(rate, alone)
-        tasks = set()
-        while loop.time() < seconds:
-            tasks.add(task := asyncio.create_task(request(admission, engine)))
-            task.add_done_callback(tasks.discard)
-            await asyncio.sleep(random.expovariate(4 * rate / 400))
-        await asyncio.gather(*tasks)
-        return admission
-
-    loop = VirtualTime()
-    try:
-        admission = loop.run_until_complete(callers())
-    finally:
-        loop.close()
-    assert (admission.running, admission.queued) == (0, 0)
-    # The engine has been kept busy, and what it could not do was refused before it cost anything.
-    assert done > busy * rate * (seconds - cold)
-    assert late <= too_late * len(taken)
-    assert refused["deadline_unreachable"] > 0.98 * sum(refused.values())
-    assert sorted(taken)[int(0.99 * len(taken))] < deadline
+async def test_a_deadline_that_has_passed(clock: Clock):
+    with pytest.raises(DeadlineExceededError) as caught:
+        await enter(door(clock), 1, deadline=clock.now)
+    assert caught.value.status == 504

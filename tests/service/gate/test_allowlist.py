@@ -37,47 +37,32 @@ def client() -> httpx.AsyncClient:
     return httpx.AsyncClient(transport=transport, base_url="http://service")
 
 
-@pytest.mark.parametrize(("path", "method"), list(ROUTES.items()))
-async def test_listed_routes_pass(path: str, method: str):
+async def test_listed_routes_pass():
     async with client() as http:
-        response = await http.request(method, path, json={} if method == "POST" else None)
-    assert (response.status_code, response.text) == (200, f"{method} {path}")
+        for path, method in ROUTES.items():
+            response = await http.request(method, path, json={} if method == "POST" else None)
+            assert (response.status_code, response.text) == (200, f"{method} {path}")
 
 
-@pytest.mark.parametrize(
-    "path",
-    [
-        "/version",
-        "/tokenize",
-        "/detokenize",
-        "/invocations",
-        "/generative_scoring",
-        "/v1/responses",
-        "/v1/embeddings",
-        "/v1/load_lora_adapter",
-        "/v1/models/x",
-        "/redoc",
-        "/docs/oauth2-redirect",
-        "/static",
-        "/static/%2e%2e/analyze",
-        "/analyze/",
-        "//analyze",
-        "/ANALYZE",
-        "/metrics/",
-        "/metricsx",
-        "/v1/chat/completions/render",
-    ],
+UNLISTED = (
+    *("/version", "/tokenize", "/invocations", "/v1/responses", "/v1/load_lora_adapter"),
+    *("/v1/models/x", "/docs/oauth2-redirect", "/static", "/static/%2e%2e/analyze", "/analyze/"),
+    *("//analyze", "/ANALYZE", "/metrics/", "/metricsx", "/v1/chat/completions/render"),
 )
-@pytest.mark.parametrize("method", ["GET", "POST", "HEAD", "OPTIONS", "DELETE"])
-async def test_everything_else_is_not_found(path: str, method: str):
+
+
+@pytest.mark.parametrize("method", ["GET", "POST", "HEAD", "OPTIONS"])
+async def test_everything_else_is_not_found(method: str):
     async with client() as http:
-        response = await http.request(method, httpx.URL("http://service", raw_path=path.encode()))
-    assert response.status_code == 404
-    assert response.headers["content-type"] == "application/json"
-    if method != "HEAD":
-        error = response.json()["error"]
-        assert (error["code"], error["type"]) == ("not_found", "invalid_request_error")
-        assert path.strip("/") == "" or path not in error["message"]
+        for path in UNLISTED:
+            url = httpx.URL("http://service", raw_path=path.encode())
+            response = await http.request(method, url)
+            assert response.status_code == 404, path
+            assert response.headers["content-type"] == "application/json"
+            if method != "HEAD":
+                error = response.json()["error"]
+                assert (error["code"], error["type"]) == ("not_found", "invalid_request_error")
+                assert path not in error["message"]
 
 
 @pytest.mark.parametrize(

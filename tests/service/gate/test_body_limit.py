@@ -9,6 +9,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from service.gate import Gate
 from service.settings import Settings
+from tests.service.gate.gates import call
 
 LIMIT = 2048
 
@@ -82,23 +83,7 @@ async def test_pieces_within_the_limit_are_joined():
 
 @pytest.mark.parametrize("announced", [b"9" * 5000, b"1e9", b"-5", b""])
 async def test_odd_lengths_break_nothing(announced: bytes):
-    app = Reader()
-    sent: list[Message] = []
-    body: list[Message] = [{"type": "http.request", "body": b"x", "more_body": False}]
-
-    async def receive() -> Message:
-        return body.pop()
-
-    async def send(message: Message) -> None:
-        sent.append(message)
-
-    scope = {
-        "type": "http",
-        "method": "POST",
-        "path": "/analyze",
-        "headers": [(b"content-length", announced)],
-    }
-    await gate(app)(scope, receive, send)
+    sent = await call(gate(Reader()), b"x", headers=[(b"content-length", announced)])
     assert sent[0]["status"] == (413 if len(announced) > 10 else 200)
 
 

@@ -93,12 +93,6 @@ async def test_what_was_accepted_is_answered_while_the_service_drains():
     assert headers["connection"] == "close", "the next request should go elsewhere"
 
 
-async def test_a_client_that_leaves_is_struck_off():
-    lifecycle, _, connection = await begun(streaming=False)
-    await connection.leave()
-    assert lifecycle.running == 0
-
-
 def openai_app(answer) -> tuple[Starlette, Lifecycle]:
     app = Starlette(routes=[Route("/v1/completions", answer, methods=["POST"])])
     app.add_middleware(Gate, settings=Settings())
@@ -161,14 +155,3 @@ async def test_what_a_stopped_app_answers_is_not_sent():
 
     response = await ask_and_end(answer)
     assert response.status_code == 503
-
-
-async def test_without_a_lifecycle_the_layer_is_not_there():
-    async def answer(_: Request) -> Response:
-        return Response("here")
-
-    app = Gate(Starlette(routes=[Route("/v1/completions", answer, methods=["POST"])]), Settings())
-    async with httpx.AsyncClient(
-        transport=httpx.ASGITransport(app), base_url="http://service"
-    ) as client:
-        assert (await client.post("/v1/completions", json={})).text == "here"

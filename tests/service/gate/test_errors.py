@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Callable
 from typing import Any
@@ -41,97 +40,53 @@ async def ask(answers: Callable[[Request], Any]) -> httpx.Response:
         return await client.post("/v1/chat/completions", json={"messages": CANARY})
 
 
-def vllm_error(message: str, status: int, kind: str, param: object = None) -> JSONResponse:
+def vllm_error(message: str, status: int, param: object) -> JSONResponse:
     """An error as vLLM's routes answer it."""
+    kind = "NotFoundError" if status == 404 else "BadRequestError"
     error = {"message": message, "type": kind, "param": param, "code": status}
     return JSONResponse({"error": error}, status, headers={"x-kept": "yes"})
 
 
-VALIDATION = (
-    "1 validation error:\n  {'type': 'list_type', 'loc': 'body.messages', 'msg': 'Input should be "
-    f"a valid list', 'input': '{CANARY}'}}"
+def validation(what: str) -> str:
+    return f"1 validation error:\n  {{{what}, 'input': '{CANARY}'}}"
+
+
+LIST = "'type': 'list_type', 'loc': 'body.messages', 'msg': 'Input should be a valid list'"
+LONG = (
+    "This model's maximum context length is 8192 tokens. However, your prompt contains 9000 input "
+    f"tokens. {CANARY}"
 )
 
 
 @pytest.mark.parametrize(
-    ("message", "status", "kind", "param", "code", "field", "said"),
+    ("message", "status", "param", "code", "field", "said"),
     [
-        (VALIDATION, 400, "Bad Request", "body.messages", "invalid_request", "messages", "a list"),
-        (
-            f"2 validation errors:\n  {{'type': 'missing', 'input': '{CANARY}'}}",
-            400,
-            "Bad Request",
-            "body.model",
-            "invalid_request",
-            "model",
-            "`model` is missing",
-        ),
-        (
-            f"1 validation error:\n  {{'type': 'json_invalid', 'input': '{CANARY}'}}",
-            400,
-            "Bad Request",
-            "body.5",
-            "invalid_request",
-            None,
-            "not valid JSON",
-        ),
-        (
-            f"1 validation error:\n  {{'type': '{CANARY.split()[0]}', 'loc': ''}}",
-            400,
-            "Bad Request",
-            f"body.{CANARY.split()[0]}",
-            "invalid_request",
-            None,
-            "not valid",
-        ),
-        (
-            f"{CANARY} {{'type': 'missing'",
-            400,
-            "BadRequestError",
-            f"messages.0.{CANARY}",
-            "invalid_request",
-            "messages.0",
-            "`messages.0` is not valid",
-        ),
-        (
-            f"temperature {CANARY}",
-            400,
-            "BadRequestError",
-            "temperature",
-            "invalid_request",
-            "temperature",
-            "`temperature` is not valid",
-        ),
-        (
-            "This model's maximum context length is 8192 tokens. However, your prompt contains "
-            f"9000 input tokens. {CANARY}",
-            400,
-            "BadRequestError",
-            "input_tokens",
-            "text_too_long",
-            "input_tokens",
-            "8192 tokens",
-        ),
+        (validation(LIST), 400, "body.messages", "invalid_request", "messages", "a list"),
+        (validation("'type': 'missing'"), 400, "body.model", "invalid_request", "model", "missing"),
+        (validation("'type': 'json_invalid'"), 400, "body.5", "invalid_request", None, "JSON"),
+        (validation("'type': 'heron'"), 400, "body.heron", "invalid_request", None, "not valid"),
+        (CANARY, 400, f"messages.0.{CANARY}", "invalid_request", "messages.0", "`messages.0` is"),
+        (CANARY, 400, "temperature", "invalid_request", "temperature", "`temperature` is not"),
+        (LONG, 400, "input_tokens", "text_too_long", "input_tokens", "8192 tokens"),
         (
             f"The model `{CANARY}` does not exist.",
             404,
-            "NotFoundError",
             "model",
             "unknown_name",
             "model",
             "fake-model, fake-adapter",
         ),
-        (CANARY, 422, "UnprocessableEntityError", None, "invalid_request", None, "not valid"),
-        (CANARY, 500, "InternalServerError", None, "internal_error", None, "request id"),
-        (CANARY, 501, "NotImplementedError", None, "not_implemented", None, "cannot"),
-        (CANARY, 503, "ServiceUnavailableError", None, "overloaded", None, "later"),
-        (CANARY, 429, "RateLimitError", None, "rate_limited", None, "later"),
-        (CANARY, 418, "Teapot", {"a": CANARY}, "invalid_request", None, "refused"),
-        (CANARY, 599, "Odd", [CANARY], "internal_error", None, "request id"),
+        (CANARY, 422, None, "invalid_request", None, "not valid"),
+        (CANARY, 500, None, "internal_error", None, "request id"),
+        (CANARY, 501, None, "not_implemented", None, "cannot"),
+        (CANARY, 503, None, "overloaded", None, "later"),
+        (CANARY, 429, None, "rate_limited", None, "later"),
+        (CANARY, 418, {"a": CANARY}, "invalid_request", None, "refused"),
+        (CANARY, 599, [CANARY], "internal_error", None, "request id"),
     ],
 )
-async def test_what_vllm_says_is_said_anew(message, status, kind, param, code, field, said):
-    response = await ask(lambda _: vllm_error(message, status, kind, param))
+async def test_what_vllm_says_is_said_anew(message, status, param, code, field, said):
+    response = await ask(lambda _: vllm_error(message, status, param))
     assert response.status_code == status
     error = response.json()["error"]
     assert (error["code"], error["param"]) == (code, field)
@@ -154,7 +109,7 @@ async def test_what_vllm_says_is_said_anew(message, status, kind, param, code, f
         lambda _: Response(b"\xff" + CANARY.encode(), 400, media_type="application/json"),
         lambda _: Response(status_code=404),
         lambda _: Response(b"[" * 60_000, 400, media_type="application/json"),
-        lambda _: StreamingResponse(iter([CANARY] * 10_000), 503),
+        lambda _: StreamingResponse(iter([CANARY * 100] * 100), 503),
     ],
 )
 async def test_any_other_form_too(answer):
@@ -272,12 +227,5 @@ async def test_a_client_that_left_is_no_failure(caplog):
     assert caplog.text == ""
 
 
-@pytest.mark.parametrize("status", range(400, 600))
-def test_every_status_has_an_error(status: int):
-    assert error_for_status(status).code in CODES
-
-
-def test_codes_are_told_apart():
-    codes = [error.code for error in ERRORS]
-    assert len(codes) == len(set(codes))
-    assert json.dumps(codes) == json.dumps([code.lower() for code in codes])
+def test_every_status_has_an_error():
+    assert {error_for_status(status).code for status in range(400, 600)} <= CODES

@@ -78,14 +78,6 @@ def test_a_server_of_this_machine_says_why_it_is_one(capsys):
     assert "only this machine" in capsys.readouterr().err
 
 
-def test_broken_keys_stop_the_start(monkeypatch, tmp_path):
-    path = tmp_path / "keys.json"
-    path.write_text("{")
-    monkeypatch.setenv("MENTALLLAMA_KEYS_FILE", str(path))
-    with pytest.raises(InvalidSettingsError, match="KEYS_FILE"):
-        protect(options(host="0.0.0.0"))
-
-
 @pytest.mark.parametrize("variable", [True, False])
 def test_vllms_key_guards_every_route(monkeypatch, variable: bool):
     import os
@@ -99,12 +91,6 @@ def test_vllms_key_guards_every_route(monkeypatch, variable: bool):
     assert "theirs" not in os.environ["MENTALLLAMA_KEYS"]
 
 
-def test_both_kinds_are_refused(monkeypatch):
-    monkeypatch.setenv("MENTALLLAMA_KEYS", KEYS)
-    with pytest.raises(InvalidSettingsError, match="only one"):
-        protect(options(api_key=["theirs"]))
-
-
 @pytest.mark.parametrize("api_key", [None, ["theirs"]])
 async def test_the_plugin_alone_does_not_open_a_server_either(api_key: list[str] | None):
     from service.plugin import MentalLlamaPlugin
@@ -115,3 +101,11 @@ async def test_the_plugin_alone_does_not_open_a_server_either(api_key: list[str]
             await MentalLlamaPlugin().init_state(
                 engine, State(), options(host=host, api_key=api_key)
             )
+
+
+def test_broken_keys_stop_the_start(monkeypatch, tmp_path):
+    path = tmp_path / "keys.json"
+    path.write_text("{")
+    monkeypatch.setenv("MENTALLLAMA_KEYS_FILE", str(path))
+    with pytest.raises(InvalidSettingsError, match="KEYS_FILE"):
+        protect(options(host="0.0.0.0"))

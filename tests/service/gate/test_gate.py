@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import httpx
 import pytest
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
@@ -11,7 +10,7 @@ from prometheus_client import REGISTRY
 from starlette.middleware.cors import CORSMiddleware
 
 from service.gate import Gate
-from service.settings import InvalidSettingsError, Settings
+from service.settings import InvalidSettingsError
 from tests.service.api.fakes import FakeAnalyzer, client_of, make_app
 
 
@@ -89,22 +88,3 @@ async def test_a_wrong_setting_stops_the_start(monkeypatch):
     monkeypatch.setenv("MENTALLLAMA_MAX_BODY_BYTES", "few")
     with pytest.raises(InvalidSettingsError):
         Gate(FastAPI())
-
-
-async def test_the_lifespan_passes():
-    seen = []
-
-    async def app(scope, receive, send):
-        seen.append(scope["type"])
-
-    await Gate(app, Settings())({"type": "lifespan"}, None, None)  # type: ignore[arg-type]
-    assert seen == ["lifespan"]
-
-
-async def test_a_client_of_httpx_sees_the_limit():
-    async with httpx.AsyncClient(
-        transport=httpx.ASGITransport(make_app(FakeAnalyzer(), max_body_bytes=1024)),
-        base_url="http://service",
-    ) as client:
-        response = await client.post("/analyze", json={"text": "x" * 2000})
-    assert response.status_code == 413

@@ -3,7 +3,6 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from service.metrics import REQUESTS
 from service.settings import InvalidSettingsError, Settings
 from tests.service.api.driver import Connection
 from tests.service.api.fakes import FakeAnalyzer, client_of, make_app
+from tests.service.gate.gates import KEY, call, key_entry, key_file
 
 WORD = "zqcanary"
 TEXT = f"{WORD} quiet days again."
@@ -39,17 +39,16 @@ def lines(caplog: pytest.LogCaptureFixture) -> Any:
 @pytest.mark.parametrize("stream", [False, True])
 async def test_one_line_says_how_much_was_asked_and_given(lines, tmp_path: Path, stream: bool):
     audit = tmp_path / "audit.jsonl"
-    app = make_app(FakeAnalyzer(), audit_log=audit)
+    app = make_app(FakeAnalyzer(), audit_log=audit, keys=key_file(key_entry("clinic")))
     body = {"texts": [TEXT, "a"], "tasks": ["stress", "loneliness"], "stream": stream}
+    headers = {"x-request-id": "mine", "traceparent": PARENT, "authorization": f"Bearer {KEY}"}
     async with client_of(app) as client:
-        response = await client.post(
-            "/analyze?q=x", json=body, headers={"x-request-id": "mine", "traceparent": PARENT}
-        )
+        response = await client.post("/analyze?q=x", json=body, headers=headers)
     assert response.status_code == 200
     (line,) = lines()
     assert line["request_id"] == "mine"
     assert line["trace_id"] == TRACE
-    assert line["caller"] == "anonymous"
+    assert line["caller"] == "clinic"
     assert (line["method"], line["route"]) == ("POST", "/analyze")
     assert (line["status"], line["outcome"]) == (200, "ok")
     assert line["bytes_in"] == len(response.request.content)
@@ -85,39 +84,9 @@ async def test_a_header_that_is_no_traceparent_reaches_nobody():
 
     for given, kept in ((PARENT, True), (f"{PARENT} {WORD}", False), (WORD, False)):
         seen.clear()
-        scope = {
-            "type": "http",
-            "method": "GET",
-            "path": "/tasks",
-            "headers": [(b"traceparent", given.encode())],
-        }
-        await Record(app)(scope, None, _nowhere)  # type: ignore[arg-type]
+        headers = [(b"traceparent", given.encode())]
+        await call(Record(app), path="/tasks", method="GET", headers=headers)
         assert (b"traceparent" in seen) is kept
-
-
-async def _nowhere(_: object) -> None:
-    """Sends nothing."""
-
-
-async def test_the_caller_is_named():
-    @dataclass(frozen=True)
-    class Caller:
-        name: str
-
-    async def app(scope, receive, send):
-        scope["state"]["mentalllama_caller"] = Caller("clinic-research")
-        await Response()(scope, receive, send)
-
-    seen = []
-    logger = logging.getLogger("mentalllama.access")
-    logger.addFilter(keep := lambda record: not seen.append(record.facts["caller"]))
-    logger.setLevel(logging.INFO)
-    try:
-        scope = {"type": "http", "method": "GET", "path": "/tasks", "headers": [], "state": {}}
-        await Record(app)(scope, None, _nowhere)  # type: ignore[arg-type]
-    finally:
-        logger.removeFilter(keep)
-    assert seen == ["clinic-research"]
 
 
 async def test_probes_that_succeed_are_not_logged(lines):
@@ -132,10 +101,9 @@ async def test_probes_that_succeed_are_not_logged(lines):
     assert [line["route"] for line in lines()] == ["/tasks", "/readyz"]
 
 
-@pytest.mark.parametrize("streaming", [False, True])
-async def test_a_client_that_leaves_is_a_cancellation(lines, streaming: bool):
+async def test_a_client_that_leaves_is_a_cancellation(lines):
     analyzer = FakeAnalyzer(hangs=frozenset({TEXT}))
-    connection = Connection(make_app(analyzer), {"text": TEXT, "stream": streaming})
+    connection = Connection(make_app(analyzer), {"text": TEXT})
     await analyzer.began.acquire()
     await asyncio.sleep(0.02)
     await connection.leave()
