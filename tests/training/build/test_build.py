@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 import subprocess
 import sys
 import time
@@ -13,18 +11,19 @@ from typing import Any
 
 import pytest
 import yaml
-from typer.testing import CliRunner, Result
+from typer.testing import Result
 
 from tests.training.build.teachers import Act, Body, Served, endpoint
+from tests.training.command import invoke
 from tests.training.data.folders import post, write_csv
 from training.build.recipe import load_build_recipe
 from training.build.results import Outcome
-from training.cli.main import app
 from training.data.example import Split
 from training.data.prepared import load_prepared
 from training.errors import RecipeError
 
 ROWS = 12
+SOURCE = {"set": "dreaddit", "files": {"train": "d.csv"}}
 YES = "Yes, the poster suffers from stress."
 NO = "No, the poster does not suffer from stress."
 
@@ -41,7 +40,7 @@ def recipe(folder: Path, served: Served, **fields: Any) -> Path:
     values = {
         "name": "mine",
         "root": "raw",
-        "sources": [{"set": "dreaddit", "files": {"train": "d.csv"}}],
+        "sources": [SOURCE],
         "teacher": teacher,
         "output": "built",
         **fields,
@@ -52,11 +51,7 @@ def recipe(folder: Path, served: Served, **fields: Any) -> Path:
 
 
 def run(*arguments: object) -> Result:
-    words = ["data", "build", *map(str, arguments)]
-    result = CliRunner().invoke(app, words, env={"COLUMNS": "220"})
-    if result.exception and not isinstance(result.exception, SystemExit):
-        raise result.exception
-    return result
+    return invoke("data", "build", *arguments)
 
 
 def asked_of(body: Body) -> tuple[int, str | None]:
@@ -85,7 +80,7 @@ def explain(number: int, body: Body) -> Act:
     return Act(text=f"{answer} Reasoning: {words}")
 
 
-def test_every_outcome_is_told_and_no_row_is_lost(tmp_path: Path) -> None:
+def test_every_outcome_is_told_and_no_row_is_lost_or_shown(tmp_path: Path) -> None:
     source(tmp_path)
     with endpoint(explain) as served:
         path = recipe(tmp_path, served, teacher={"label_free_share": 1.0})
@@ -122,21 +117,9 @@ def test_every_outcome_is_told_and_no_row_is_lost(tmp_path: Path) -> None:
         Outcome.OTHER_LABEL,
         Outcome.REJECTED,
     ]
-    assert (built / "checked" / "check.html").is_file()
     assert json.loads(again.stdout)["sets"] == results["sets"]
-    assert json.loads(again.stdout)["usage"] == {
-        **results["usage"],
-        "sent": 0,
-        "cached": 24,
-    }
-
-
-def test_no_post_is_in_what_is_no_data(tmp_path: Path) -> None:
-    source(tmp_path)
-    with endpoint(explain) as served:
-        result = run(recipe(tmp_path, served))
-    assert result.exit_code == 0, result.stderr
-    built = tmp_path / "built"
+    assert json.loads(again.stdout)["usage"] == {**results["usage"], "sent": 0, "cached": 24}
+    # No post is in what is no data.
     open_files = (built / "build.json", built / "outcomes.jsonl", built / "checked" / "check.md")
     said = [result.stdout, result.stderr, *(file.read_text() for file in open_files)]
     assert not any(f"thing{number}x" in text for text in said for number in range(ROWS))
@@ -195,9 +178,9 @@ def test_rows_are_cleaned_before_they_are_paid_for(tmp_path: Path) -> None:
     assert results["removed"] == {"duplicates": 1, "short": 1}
 
 
-@pytest.mark.parametrize("kills", [2])
-def test_killed_in_the_middle_nothing_is_lost_or_asked_twice(tmp_path: Path, kills: int) -> None:
-    rows = 40
+@pytest.mark.slow
+def test_killed_in_the_middle_nothing_is_lost_or_asked_twice(tmp_path: Path) -> None:
+    rows = 20
     source(tmp_path, rows)
 
     def slow(number: int, body: Body) -> Act:
@@ -209,23 +192,21 @@ def test_killed_in_the_middle_nothing_is_lost_or_asked_twice(tmp_path: Path, kil
     with endpoint(slow) as served:
         path = recipe(tmp_path, served, teacher={"concurrency": 2})
         command = [sys.executable, "-m", "training.cli.main", "data", "build", str(path)]
-        for kill in range(kills):
-            before = len(served.bodies)
-            process = subprocess.Popen(
-                command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-            )
-            while len(served.bodies) < before + 8:
-                assert process.poll() is None, f"it ended before kill {kill}"
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            while len(served.bodies) < 8:
+                assert process.poll() is None, "it ended before it could be killed"
                 time.sleep(0.01)
-            os.kill(process.pid, signal.SIGKILL)
+        finally:
+            process.kill()
             process.wait()
         assert not (tmp_path / "built" / "data").exists()
         done = subprocess.run([*command, "--json"], capture_output=True, text=True, check=True)
         results = json.loads(done.stdout)
         sent = len(served.bodies)
     # A kill loses what was open at that moment: two requests at most.
-    assert rows <= sent <= rows + 2 * kills
-    assert results["usage"]["cached"] >= 8
+    assert rows <= sent <= rows + 2
+    assert results["usage"]["cached"] >= 6
     assert results["sets"][0]["outcomes"]["explained"] == rows
     found = load_prepared(tmp_path / "built" / "data").examples[Split.TRAIN]
     assert [row.post for row in found] == [post(number) for number in range(rows)]
@@ -246,6 +227,15 @@ def test_killed_in_the_middle_nothing_is_lost_or_asked_twice(tmp_path: Path, kil
         ({"teacher": {"base_url": "nowhere"}}, "name a URL"),
         ({"teacher": {"base_url": "https://key@host/v1"}}, "api_key_env"),
         ({"colour": "blue"}, "colour"),
+        ({"sources": [SOURCE, SOURCE]}, "dreaddit stands twice"),
+        (
+            {
+                "sources": [
+                    SOURCE | {"labels": {"stress": {"column": "label", "values": {"1": "very"}}}}
+                ]
+            },
+            "stress has no label very",
+        ),
     ],
 )
 def test_a_wrong_recipe_is_refused(tmp_path: Path, fields: dict[str, Any], said: str) -> None:
@@ -255,21 +245,6 @@ def test_a_wrong_recipe_is_refused(tmp_path: Path, fields: dict[str, Any], said:
     result = run(path)
     assert result.exit_code == 4
     assert "Traceback" not in result.stderr
-
-
-def test_a_label_that_does_not_exist_is_refused(tmp_path: Path) -> None:
-    labels = {"stress": {"column": "label", "values": {"1": "very"}}}
-    sources = [{"set": "dreaddit", "files": {"train": "d.csv"}, "labels": labels}]
-    path = recipe(tmp_path, Served(url="http://127.0.0.1:1/v1"), sources=sources)
-    with pytest.raises(RecipeError, match="stress has no label very"):
-        load_build_recipe(path)
-
-
-def test_a_set_that_stands_twice_is_refused(tmp_path: Path) -> None:
-    sources = [{"set": "dreaddit", "files": {"train": "d.csv"}}] * 2
-    path = recipe(tmp_path, Served(url="http://127.0.0.1:1/v1"), sources=sources)
-    with pytest.raises(RecipeError, match="dreaddit stands twice"):
-        load_build_recipe(path)
 
 
 def test_the_documented_recipe_is_one(tmp_path: Path) -> None:

@@ -6,9 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 import pytest
-from pyarrow import parquet
 
 from tests.training.data.folders import write_csv
 from training.build.recipe import SourceRecipe
@@ -119,21 +117,14 @@ def test_one_post_with_several_questions(tmp_path: Path) -> None:
     }
 
 
-def test_irf(tmp_path: Path) -> None:
-    header = ("text", "belong", "belong_exp", "burden", "burden_exp")
-    write_csv(tmp_path / "i.csv", header, [(POSTS[0], "1", "slept", "0", "")])
-    found = by_question(read(tmp_path, "IRF", "i.csv"))
-    assert [(one.label.id, bool(one.evidence)) for one in found.values()] == [
-        ("yes", True),
-        ("no", False),
-    ]
-
-
 LONELY = {"loneliness": {"column": "class", "values": {"lonely": "yes", "control": "no", 3: "no"}}}
 
 
 @pytest.mark.parametrize("form", ["csv", "tsv", "jsonl", "parquet"])
 def test_a_mapping_reads_every_form(tmp_path: Path, form: str) -> None:
+    import pyarrow as pa
+    from pyarrow import parquet
+
     rows = [
         {"title": "Again", "tweet": POSTS[0], "class": "Lonely"},
         {"title": "", "tweet": POSTS[1], "class": "control"},

@@ -6,21 +6,18 @@ import json
 from pathlib import Path
 
 import pytest
-import typer
-from typer.testing import CliRunner
 
 from imhi.tasks import WORDING_VERSION
 from service.analysis.manifest import Manifest, PromptStyle, load_manifest, write_manifest
+from tests.training.command import invoke
 from tests.training.evaluate.made_records import made_records
 from tests.training.evaluate.test_summary import summary_of
-from training.cli.calibrate import calibrate
 from training.errors import ExitCode
 from training.evaluate.benchmark import Benchmark
 from training.evaluate.reports import write_reports
 from training.evaluate.store import write_records
 
-app = typer.Typer()
-app.command()(calibrate)
+pytestmark = pytest.mark.usefixtures("no_drawings")
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +48,7 @@ def manifest(name: str) -> Manifest:
 
 
 def test_numbers_of_a_run_go_into_the_manifest(model: Path, run: Path) -> None:
-    result = CliRunner().invoke(app, [str(model), "--records", str(run)])
+    result = invoke("calibrate", str(model), "--records", str(run))
     assert result.exit_code == ExitCode.OK, result.output
     assert "| DR | 80 |" in result.stdout
     assert "No rows, left as they were: stress, " in result.stderr
@@ -64,7 +61,7 @@ def test_numbers_of_a_run_go_into_the_manifest(model: Path, run: Path) -> None:
 
 def test_a_dry_run_writes_nothing(model: Path, run: Path) -> None:
     before = {path.name: path.read_bytes() for path in model.iterdir()}
-    result = CliRunner().invoke(app, [str(model), "--records", str(run), "--dry-run", "--json"])
+    result = invoke("calibrate", str(model), "--records", str(run), "--dry-run", "--json")
     assert result.exit_code == ExitCode.OK, result.output
     assert json.loads(result.stdout)["split"] == "val"
     assert {path.name: path.read_bytes() for path in model.iterdir()} == before
@@ -72,7 +69,7 @@ def test_a_dry_run_writes_nothing(model: Path, run: Path) -> None:
 
 def test_the_reads_of_another_model_are_refused(model: Path, run: Path) -> None:
     write_manifest(model, manifest("another"))
-    result = CliRunner().invoke(app, [str(model), "--records", str(run)])
+    result = invoke("calibrate", str(model), "--records", str(run))
     assert result.exit_code == ExitCode.MODEL
     assert "not of 'another'" in result.stderr
 
@@ -81,7 +78,7 @@ def test_a_model_of_another_wording_is_refused(model: Path, run: Path) -> None:
     old = load_manifest(model)
     assert old is not None
     write_manifest(model, old.model_copy(update={"wording_version": "imhi-0"}))
-    result = CliRunner().invoke(app, [str(model), "--records", str(run)])
+    result = invoke("calibrate", str(model), "--records", str(run))
     assert result.exit_code == ExitCode.MODEL
     assert "'imhi-0'" in result.stderr
 
@@ -99,13 +96,13 @@ def test_options_that_do_not_go_together(
     model: Path, run: Path, arguments: list[str], words: str
 ) -> None:
     named = {"MODEL": str(model), "RUN": str(run)}
-    result = CliRunner().invoke(app, [named.get(word, word) for word in arguments])
+    result = invoke("calibrate", *(named.get(word, word) for word in arguments))
     assert result.exit_code == ExitCode.USAGE
     assert words in result.stderr
 
 
 def test_an_unfinished_run_is_refused(model: Path, tmp_path: Path) -> None:
-    result = CliRunner().invoke(app, [str(model), "--records", str(tmp_path)])
+    result = invoke("calibrate", str(model), "--records", str(tmp_path))
     assert result.exit_code == ExitCode.DATA
     assert "run that command to its end first" in result.stderr
 
@@ -123,7 +120,7 @@ def test_labels_are_read_first_where_data_is_given(
     folder = tmp_path / "reads"
     folder.mkdir()
     arguments = [str(model), "--data", "prepared", "--run", str(folder), "--restart"]
-    result = CliRunner().invoke(app, arguments)
+    result = invoke("calibrate", *arguments)
     assert result.exit_code == ExitCode.OK, result.output
     [benchmark] = asked
     assert (benchmark.model, benchmark.data) == (str(model), Path("prepared"))

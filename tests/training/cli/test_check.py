@@ -6,26 +6,23 @@ import json
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
 
+from tests.training.command import error_text, invoke
 from tests.training.data.folders import small_folder
 from tests.training.evaluate.tiny_models import save_encoder
-from training.cli.main import app
 
 
 def run(*arguments: str) -> tuple[int, str, str]:
-    result = CliRunner().invoke(app, ["data", "check", *arguments], env={"COLUMNS": "160"})
-    if result.exception and not isinstance(result.exception, SystemExit):
-        raise result.exception
-    return result.exit_code, result.stdout, " ".join(result.stderr.split())
+    result = invoke("data", "check", *arguments)
+    return result.exit_code, result.stdout, error_text(result)
 
 
 def test_a_folder_is_checked(tmp_path: Path) -> None:
     folder, out = small_folder(tmp_path / "data"), tmp_path / "checked"
-    code, shown, told = run(str(folder), "--sets", "dreaddit", "--output", str(out))
-    assert code == 0, told
+    code, shown, said = run(str(folder), "--sets", "dreaddit", "--output", str(out))
+    assert code == 0, said
     assert "broken" in shown
-    assert "which holds posts" in told
+    assert "which holds posts" in said
     assert {path.name for path in out.iterdir()} == {
         *("check.json", "check.md", "check.html", "verdicts.jsonl", "disagreements.csv"),
         ".gitignore",
@@ -40,8 +37,8 @@ def test_the_consistency_is_read_with_an_encoder(tmp_path: Path) -> None:
     recipe = tmp_path / "recipe.yaml"
     recipe.write_text("consistency: {folds: 2, min_rows: 2}\n")
     options = ("--recipe", str(recipe), "--encoder", str(encoder), "--json")
-    code, shown, told = run(str(folder), *options, "--output", str(tmp_path / "out"))
-    assert code == 0, told
+    code, shown, said = run(str(folder), *options, "--output", str(tmp_path / "out"))
+    assert code == 0, said
     results = json.loads(shown)
     assert results["reader"] == "encoder"
     assert {one["set"]: one["read"] for one in results["sets"]}["dreaddit"] > 0
@@ -62,6 +59,6 @@ def test_a_wrong_call_says_what_to_do(
     tmp_path: Path, options: tuple[str, ...], code: int, said: str
 ) -> None:
     folder = small_folder(tmp_path / "data")
-    found, _, told = run(str(folder), *options, "--output", str(tmp_path / "out"))
+    found, _, errors = run(str(folder), *options, "--output", str(tmp_path / "out"))
     assert found == code
-    assert said in told
+    assert said in errors

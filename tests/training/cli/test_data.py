@@ -3,15 +3,12 @@ import re
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
 
+from tests.training.command import invoke
 from tests.training.data.folders import small_folder
-from training.cli.data import app
 from training.data.example import Split
 from training.data.prepared import load_prepared
 from training.errors import ExitCode
-
-runner = CliRunner()
 
 
 @pytest.fixture(scope="module")
@@ -20,7 +17,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(*arguments: object):
-    return runner.invoke(app, ["prepare", *map(str, arguments)])
+    return invoke("data", "prepare", *arguments)
 
 
 def test_a_table_and_where_the_report_is(folder: Path, tmp_path: Path) -> None:

@@ -8,19 +8,18 @@ from typing import Any
 
 import pytest
 import typer
-from typer.testing import CliRunner, Result
+from typer.testing import Result
 
 from service.analysis.types import Truncation
+from tests.training.command import error_text, invoke
 from tests.training.evaluate.benchmarks import FakeModel, model_folder, released_folder
-from training.cli.evaluate import evaluate
 from training.data.example import Split
 from training.errors import ExitCode
 from training.evaluate import run as runs
 from training.evaluate.answers import Decoding
 from training.evaluate.benchmark import Adapter, Benchmark
 
-app = typer.Typer()
-app.command()(evaluate)
+pytestmark = pytest.mark.usefixtures("no_drawings")
 
 
 @pytest.fixture
@@ -38,14 +37,14 @@ def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, FakeMod
     return tmp_path, model
 
 
-def invoke(*arguments: str) -> Result:
-    return CliRunner().invoke(app, list(arguments))
+def evaluate(*arguments: str) -> Result:
+    return invoke("evaluate", *arguments)
 
 
 def test_a_table_goes_to_standard_output_and_all_else_to_standard_error(
     made: tuple[Path, FakeModel],
 ) -> None:
-    result = invoke("model", "--data", "imhi", "--resamples", "20", "--bartscore", "none")
+    result = evaluate("model", "--data", "imhi", "--resamples", "20", "--bartscore", "none")
     assert result.exit_code == 0, result.stderr
     assert "dreaddit" in result.stdout
     assert "Label reads: 6 of" not in result.stdout
@@ -56,7 +55,7 @@ def test_a_table_goes_to_standard_output_and_all_else_to_standard_error(
 
 
 def test_json_is_the_results_file(made: tuple[Path, FakeModel]) -> None:
-    result = invoke(
+    result = evaluate(
         *("model", "--data", "imhi", "--output", "out", "--json", "--no-sample-page"),
         *("--resamples", "0", "--explain", "none", "--free-form", "none"),
     )
@@ -75,7 +74,7 @@ def test_every_option_reaches_the_run(
         raise typer.Exit
 
     monkeypatch.setattr(runs, "run", stop)
-    result = invoke(
+    result = evaluate(
         *("org/name", "--data", "imhi", "--output", "out", "--split", "test"),
         *("--sets", "SAD,DR", "--sets", "CAMS", "--limit", "9"),
         *("--explain", "all", "--free-form", "3", "--seed", "4", "--seen-in", "train"),
@@ -108,7 +107,7 @@ def test_every_option_reaches_the_run(
             restart=True,
         )
     ]
-    invoke("org/name", "--data", "imhi")
+    evaluate("org/name", "--data", "imhi")
     assert wanted[1] == Benchmark(
         model="org/name",
         data=Path("imhi"),
@@ -135,25 +134,13 @@ def test_every_option_reaches_the_run(
 def test_what_does_not_fit_ends_before_a_model_is_loaded(
     made: tuple[Path, FakeModel], options: tuple[str, ...], code: int, said: str
 ) -> None:
-    result = invoke("model", "--data", "imhi", *options)
+    result = evaluate("model", "--data", "imhi", *options)
     assert result.exit_code == code
-    assert said in " ".join(result.stderr.split())
+    assert said in error_text(result)
     assert made[1].opened == []
 
 
 def test_a_model_that_is_not_there_is_named(made: tuple[Path, FakeModel]) -> None:
-    result = invoke("nowhere", "--data", "imhi")
+    result = evaluate("nowhere", "--data", "imhi")
     assert result.exit_code == ExitCode.MODEL
     assert "nowhere" in result.stderr
-
-
-def test_interrupted_it_ends_with_130(
-    made: tuple[Path, FakeModel], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def interrupt(*_: Any, **__: Any) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(runs, "run", interrupt)
-    result = invoke("model", "--data", "imhi")
-    assert result.exit_code == ExitCode.INTERRUPTED
-    assert "same command again" in result.stderr

@@ -6,15 +6,10 @@ import json
 from pathlib import Path
 
 import pytest
-import typer
-from typer.testing import CliRunner
 
+from tests.training.command import invoke
 from tests.training.export.trained import RANK, make_base, make_tuned
-from training.cli.export import export
 from training.errors import ExitCode
-
-app = typer.Typer()
-app.command()(export)
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +23,7 @@ def test_a_fold_says_what_it_kept(models: tuple[str, str], tmp_path: Path) -> No
     base, tuned = models
     out = tmp_path / "out"
     options = ["--base", base, "--fold-rank", str(RANK), "--max-changed", "0.1"]
-    result = CliRunner().invoke(app, [tuned, "--output", str(out), *options])
+    result = invoke("export", tuned, "--output", str(out), *options)
     assert result.exit_code == ExitCode.OK, result.output
     assert "Kept 100.0% of the squared difference" in result.stdout
     assert "labels differ from the trained model's (self-written posts)" in result.stdout
@@ -38,7 +33,7 @@ def test_a_fold_says_what_it_kept(models: tuple[str, str], tmp_path: Path) -> No
 def test_json_is_the_report(models: tuple[str, str], tmp_path: Path) -> None:
     out = tmp_path / "out"
     arguments = [models[1], "--output", str(out), "--no-check", "--json"]
-    result = CliRunner().invoke(app, arguments)
+    result = invoke("export", *arguments)
     assert result.exit_code == ExitCode.OK, result.output
     assert json.loads(result.stdout) == json.loads((out / "export.json").read_text())
 
@@ -47,7 +42,7 @@ def test_a_size_is_given_in_million_bytes(models: tuple[str, str], tmp_path: Pat
     base, tuned = models
     out = tmp_path / "out"
     options = ["--base", base, "--max-megabytes", "0.02", "--no-check"]
-    result = CliRunner().invoke(app, [tuned, "--output", str(out), *options])
+    result = invoke("export", tuned, "--output", str(out), *options)
     assert result.exit_code == ExitCode.OK, result.output
     assert 10_000 < (out / "adapter_model.safetensors").stat().st_size <= 20_000
 
@@ -55,17 +50,9 @@ def test_a_size_is_given_in_million_bytes(models: tuple[str, str], tmp_path: Pat
 def test_other_labels_are_a_fault_of_the_model(models: tuple[str, str], tmp_path: Path) -> None:
     base, tuned = models
     options = ["--base", base, "--max-megabytes", "0.006"]
-    result = CliRunner().invoke(app, [tuned, "--output", str(tmp_path / "out"), *options])
+    result = invoke("export", tuned, "--output", str(tmp_path / "out"), *options)
     assert result.exit_code == ExitCode.MODEL
     assert "gives another label" in result.stderr
-
-
-def test_pickles_are_refused(tmp_path: Path) -> None:
-    (tmp_path / "config.json").write_text("{}")
-    (tmp_path / "pytorch_model.bin").write_text("")
-    result = CliRunner().invoke(app, [str(tmp_path), "--output", str(tmp_path / "out")])
-    assert result.exit_code == ExitCode.MODEL
-    assert "pickles" in result.stderr
 
 
 @pytest.mark.parametrize(
@@ -80,7 +67,7 @@ def test_pickles_are_refused(tmp_path: Path) -> None:
 def test_wrong_usage(
     models: tuple[str, str], tmp_path: Path, options: list[str], words: str
 ) -> None:
-    result = CliRunner().invoke(app, [models[1], "--output", str(tmp_path / "out"), *options])
+    result = invoke("export", models[1], "--output", str(tmp_path / "out"), *options)
     assert result.exit_code == ExitCode.USAGE
     assert words in result.output
     assert not (tmp_path / "out").exists()

@@ -8,34 +8,20 @@ import sys
 
 import pytest
 import typer
-from typer.testing import CliRunner
 
-from service.cli import exit_codes
 from service.errors import EngineError, InvalidRequestError, ModelError, TextTooLongError
-from training import errors
+from tests.training.command import invoke
 from training.cli.failures import MEANINGS, exit_code, failures_reported
-from training.cli.main import app
 from training.errors import ExitCode, TrainingError
 
 
-def test_the_commands_of_the_issue_are_there() -> None:
-    named = {command.name or command.callback.__name__ for command in app.registered_commands}
-    groups = {group.name for group in app.registered_groups}
-    assert named == {"sft", "evaluate", "compare", "baseline", "average", "calibrate", "export"}
-    assert groups == {"data", "annotate"}
-
-
 def test_help_lists_the_exit_codes() -> None:
-    shown = " ".join(CliRunner().invoke(app, ["--help"]).output.split())
-    assert all(f"{code} {said}" in shown for code, said in MEANINGS.items())
-
-
-def test_every_exit_code_has_a_meaning() -> None:
-    assert set(MEANINGS) == set(ExitCode)
+    shown = " ".join(invoke("--help").output.split())
+    assert all(f"{code} {MEANINGS[code]}" in shown for code in ExitCode)
 
 
 def test_the_version_is_the_distributions() -> None:
-    shown = CliRunner().invoke(app, ["--version"])
+    shown = invoke("--version")
     assert shown.output.strip() == importlib.metadata.version("mentalllama")
 
 
@@ -67,12 +53,6 @@ def test_an_error_is_one_message_and_its_code(error, code, capsys) -> None:
     assert capsys.readouterr().err == "Error: said\n"
 
 
-def test_all_errors_of_training_have_their_own_code() -> None:
-    kinds = TrainingError.__subclasses__()
-    assert len({kind.exit_code for kind in kinds}) == len(kinds)
-    assert {errors.DataError, errors.RecipeError, errors.ResourcesError} <= set(kinds)
-
-
 def test_interruption_ends_with_130(capsys) -> None:
     with pytest.raises(typer.Exit) as raised, failures_reported():
         raise KeyboardInterrupt
@@ -87,15 +67,3 @@ def test_an_unexpected_error_shows_its_place_and_not_its_message(capsys) -> None
     assert raised.value.exit_code == ExitCode.FAILURE
     assert "LookupError at test_main.py:" in said
     assert "sister" not in said
-
-
-def test_an_exit_passes_as_it_is() -> None:
-    with pytest.raises(typer.Exit) as raised, failures_reported():
-        raise typer.Exit(7)
-    assert raised.value.exit_code == 7
-
-
-def test_codes_of_the_service_that_mean_the_same_are_kept() -> None:
-    assert int(exit_codes.ExitCode.MODEL) == int(ExitCode.MODEL)
-    assert int(exit_codes.ExitCode.USAGE) == int(ExitCode.USAGE)
-    assert int(exit_codes.ExitCode.INTERRUPTED) == int(ExitCode.INTERRUPTED)

@@ -1,7 +1,7 @@
 import pytest
 
-from tests.training.data.folders import SAD, STRESS, example, post
-from training.data.cleaning import RULES, Effect, clean, rules_but
+from tests.training.data.folders import SAD, example, post
+from training.data.cleaning import RULES, clean, rules_but
 from training.data.example import Example, Split
 
 
@@ -159,20 +159,3 @@ def test_a_removed_row_is_found_by_no_later_rule() -> None:
     rows = [example("#NAME?", label=label, row=i) for i, label in enumerate(("yes", "no"))]
     _, findings = clean(rows, rules=rules_but())
     assert [finding.rule.id for finding in findings if finding.found] == ["broken"]
-
-
-@pytest.mark.parametrize("rule", RULES)
-def test_each_rule_can_be_switched_off(rule: str) -> None:
-    assert [r.id for r in rules_but([rule])] == [r for r in RULES if r != rule]
-
-
-def test_rules_that_find_rows_of_one_question_do_not_look_at_labels_of_another() -> None:
-    one = example(post(1), STRESS, "yes", row=1)
-    two = example(post(1), STRESS, "yes", row=2, explanation=None)
-    left, _ = clean([one, two], rules=rules_but())
-    assert left == (one,)
-
-
-def test_effects_are_what_they_say() -> None:
-    removing = {rule.id for rule in RULES.values() if rule.effect is Effect.REMOVED}
-    assert removing == {"broken", "short", "not-english", "contradictions", "duplicates"}

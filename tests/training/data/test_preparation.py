@@ -19,8 +19,20 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return small_folder(tmp_path_factory.mktemp("data"))
 
 
+@pytest.fixture(scope="module")
+def out(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Prepared with all defaults."""
+    out = tmp_path_factory.mktemp("prepared") / "out"
+    made(folder, out)
+    return out
+
+
 def made(folder: Path, out: Path, **options: Any) -> dict[str, Any]:
     return prepare(folder, out, Options(**options))
+
+
+def report_of(out: Path) -> dict[str, Any]:
+    return dict(json.loads((out / "report.json").read_text(encoding="utf-8")))
 
 
 def counts(report: dict[str, Any]) -> dict[str, int]:
@@ -35,8 +47,8 @@ def rule(report: dict[str, Any], rule_id: str) -> dict[str, Any]:
     return next(rule for rule in report["rules"] if rule["id"] == rule_id)
 
 
-def test_the_whole_way(folder: Path, tmp_path: Path) -> None:
-    report = made(folder, tmp_path / "out")
+def test_the_whole_way(out: Path) -> None:
+    report = report_of(out)
     # dreaddit train: 12 rows, 1 broken, 1 in loneliness val, 1 nearly so.
     assert counts(report) == {
         "dreaddit/train": 9,
@@ -46,8 +58,8 @@ def test_the_whole_way(folder: Path, tmp_path: Path) -> None:
         "loneliness/val": 2,
         "IRF/train": 4,
     }
-    prepared = load_prepared(tmp_path / "out")
-    assert prepared.report == json.loads(json.dumps(report))
+    prepared = load_prepared(out)
+    assert prepared.report == report
     posts = {split: {e.post_key for e in rows} for split, rows in prepared.examples.items()}
     assert not posts[Split.TRAIN] & posts[Split.VAL]
     assert post_key(post(1)) in posts[Split.VAL]
@@ -57,8 +69,8 @@ def test_the_whole_way(folder: Path, tmp_path: Path) -> None:
     assert origins["dreaddit", Origin.REFERENCE] == 12
 
 
-def test_what_the_report_says(folder: Path, tmp_path: Path) -> None:
-    report = made(folder, tmp_path / "out")
+def test_what_the_report_says(out: Path) -> None:
+    report = report_of(out)
     train = "train_data/instruction_data/dreaddit/train.csv"
     assert report["files"][train]["rows"] == 12
     assert rule(report, "mojibake")["rows"] == [f"{train}:11"]
@@ -87,19 +99,17 @@ def test_what_the_report_says(folder: Path, tmp_path: Path) -> None:
     assert report["near_posts"]["loneliness/val"]["dreaddit/train"] == 1
 
 
-def test_same_input_same_bytes(folder: Path, tmp_path: Path) -> None:
-    made(folder, tmp_path / "a")
+def test_same_input_same_bytes(folder: Path, out: Path, tmp_path: Path) -> None:
     made(folder, tmp_path / "b")
-    names = sorted(path.name for path in (tmp_path / "a").iterdir())
+    names = sorted(path.name for path in out.iterdir())
     assert len(names) == 7
     for name in names:
-        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes(), name
+        assert (out / name).read_bytes() == (tmp_path / "b" / name).read_bytes(), name
 
 
-def test_no_text_leaves_the_tables(folder: Path, tmp_path: Path) -> None:
-    made(folder, tmp_path / "out")
+def test_no_text_leaves_the_tables(folder: Path, out: Path) -> None:
     for name in ("report.json", "duplicates.json", "README.md"):
-        text = (tmp_path / "out" / name).read_text(encoding="utf-8")
+        text = (out / name).read_text(encoding="utf-8")
         assert not re.search(r"thing\d", text), name
         assert str(folder) not in text, name
 
@@ -143,8 +153,10 @@ def test_options_are_checked(tmp_path: Path) -> None:
         Options(quotes_found=1.1)
 
 
-def test_explanations_are_written_where_that_is_asked(folder: Path, tmp_path: Path) -> None:
-    plain = made(folder, tmp_path / "plain")
+def test_explanations_are_written_where_that_is_asked(
+    folder: Path, out: Path, tmp_path: Path
+) -> None:
+    plain = report_of(out)
     assert plain["written"] == {}
     assert plain["rows"]["CAMS"]["train"]["explanations"] == 0
     report = made(folder, tmp_path / "out", write_explanations=True)
@@ -157,7 +169,7 @@ def test_explanations_are_written_where_that_is_asked(folder: Path, tmp_path: Pa
     card = (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
     assert "| CAMS | 24 |" in card
     assert "--write-explanations" in card
-    assert "none" in (tmp_path / "plain" / "README.md").read_text(encoding="utf-8")
+    assert "none" in (out / "README.md").read_text(encoding="utf-8")
 
 
 def test_a_full_folder_is_refused_before_anything_is_read(tmp_path: Path) -> None:

@@ -135,16 +135,6 @@ def test_instruction_rows_win_and_completion_rows_are_added(tmp_path: Path) -> N
     assert released.cut == {source: 1}
 
 
-def test_a_set_with_one_wording_is_read_from_it(tmp_path: Path) -> None:
-    write_csv(
-        train_file(tmp_path, "dreaddit/val.csv", "complete_data"),
-        COMPLETION,
-        [completion(post(1), STRESS, "no")],
-    )
-    (example,) = read_released(tmp_path).examples
-    assert (example.label.id, example.split) == ("no", Split.VAL)
-
-
 def test_unread_rows_are_named_without_their_text(tmp_path: Path) -> None:
     query, answer = instruction(post(1), STRESS, "yes")
     write_csv(

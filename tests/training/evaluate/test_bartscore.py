@@ -56,19 +56,9 @@ def test_the_source_matters(scorer: Pretrained):
     assert one != pytest.approx(other, abs=1e-4)
 
 
-def test_scores_are_the_same_each_time(scorer: Pretrained):
-    assert score_pairs(scorer, SOURCES, TARGETS) == score_pairs(scorer, SOURCES, TARGETS)
-
-
 def test_long_texts_are_cut(scorer: Pretrained):
     long, longer = "work " * 100, "work " * 200
     assert score_pairs(scorer, [long], [long]) == score_pairs(scorer, [longer], [longer])
-
-
-def test_progress_adds_up(scorer: Pretrained):
-    counts: list[int] = []
-    score_pairs(scorer, SOURCES, TARGETS, batch_size=3, on_scored=counts.append)
-    assert counts == [3, 1]
 
 
 def test_an_encoder_is_no_seq2seq_model(tmp_path: Path):

@@ -6,7 +6,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from scipy.stats import binomtest
 
 from tests.training.evaluate.made_records import made_records, with_free_form
 from tests.training.evaluate.test_summary import summary_of
@@ -18,6 +17,8 @@ from training.evaluate.report_markdown import to_markdown
 from training.evaluate.reports import write_reports
 from training.evaluate.results import FREE_FORM, READ, READ_UNCALIBRATED, BootstrapSettings
 from training.evaluate.store import write_records
+
+pytestmark = pytest.mark.usefixtures("no_drawings")
 
 SETTINGS = BootstrapSettings(resamples=200)
 READS = {"way_a": READ, "way_b": READ, "bootstrap": SETTINGS}
@@ -78,6 +79,8 @@ def test_pairing_makes_the_interval_narrower() -> None:
 
 
 def test_flips_are_counted_and_tested() -> None:
+    from scipy.stats import binomtest
+
     a, b = made_records(("SAD",), 60, skill=0.5), made_records(("SAD",), 60, skill=3, seed=3)
     flips = compare_records(a, b, **READS)[0][0].flips
     assert flips.both + flips.only_a + flips.only_b + flips.neither == 60

@@ -1,4 +1,3 @@
-import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +10,7 @@ from training.evaluate.explanation_metrics import DEFINITIONS
 from training.evaluate.explanations import measure
 from training.evaluate.overlap import bleu, rouge
 from training.evaluate.records import Explained, FreeForm, Record
-from training.evaluate.results import BootstrapSettings, ExplanationResults, ExplanationScores
+from training.evaluate.results import ExplanationResults, ExplanationScores
 
 POST = "I cannot sleep at night, and my sister calls but nobody asks why."
 SAID = 'The poster says "I cannot sleep" and that nobody asks.'
@@ -180,22 +179,6 @@ def test_intervals_come_from_posts():
     assert figure.interval == (figure.value, figure.value)
 
 
-def test_the_seed_decides_the_interval():
-    spread = [record(i, explained(SAID, consistency=i / 20)) for i in range(20)]
-
-    def interval(seed: int):
-        settings = BootstrapSettings(resamples=200, seed=seed)
-        results = measure(spread, **NO_MODELS, bootstrap=settings)
-        return scores_of(results)["DR"].figures["consistency"].interval
-
-    assert interval(1) == interval(1) != interval(2)
-
-
-def test_without_resamples_there_is_no_interval():
-    results = measure(RECORDS, **NO_MODELS, bootstrap=BootstrapSettings(resamples=0))
-    assert scores_of(results)["DR"].figures["quotes"].interval is None
-
-
 def test_with_models(tmp_path: Path):
     encoder, scorer = save_encoder(tmp_path / "enc"), save_seq2seq(tmp_path / "seq")
     seen: list[tuple[str, int, int]] = []
@@ -230,13 +213,6 @@ def test_a_model_that_cannot_be_loaded_is_a_reason(tmp_path: Path):
     assert "no directory `away`" in figures["bartscore_recall"].reason
     assert str(tmp_path) not in results.model_dump_json()
     assert figures["rouge_1"].value is not None
-
-
-def test_nothing_of_a_post_or_an_explanation_is_in_the_results(results):
-    written = results.model_dump_json()
-    for text in ("sleep", "sister", "nobody", "hate my"):
-        assert text not in written
-    assert ExplanationResults.model_validate(json.loads(written)) == results
 
 
 def test_no_explanations_at_all():

@@ -43,14 +43,6 @@ def test_outcomes_come_back_as_they_were(tmp_path: Path) -> None:
     assert path.stat().st_mode & 0o777 == 0o600
 
 
-def test_an_outcome_is_on_disk_before_the_journal_is_closed(tmp_path: Path) -> None:
-    with open_journal(tmp_path, SETTINGS) as journal:
-        for outcome in OUTCOMES:
-            before = (tmp_path / JOURNAL_FILE).stat().st_size
-            journal.add(outcome)
-            assert (tmp_path / JOURNAL_FILE).stat().st_size > before
-
-
 def test_a_torn_last_line_is_cut_off_wherever_it_was_torn(tmp_path: Path) -> None:
     path = fill(tmp_path)
     whole = path.read_bytes()

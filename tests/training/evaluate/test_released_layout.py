@@ -1,4 +1,3 @@
-import stat
 from dataclasses import replace
 from pathlib import Path
 
@@ -187,12 +186,6 @@ def test_whatever_was_generated_comes_back_as_text(tmp_path_factory, texts):
         encoded = text.replace("\0", "\ufffd").encode("utf-16", "surrogatepass")
         expected = encoded.decode("utf-16", "replace")
         assert came_back == expected or (came_back == f"{expected} " and len(expected) < 10)
-
-
-def test_only_the_owner_may_read_it(tmp_path: Path):
-    write_released_layout(EVERY_LABEL, tmp_path)
-    for path in tmp_path.rglob("*.csv"):
-        assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
 def test_a_second_export_leaves_nothing_of_the_first(tmp_path: Path):

@@ -14,6 +14,8 @@ from training.errors import DataError
 from training.evaluate.reports import write_reports
 from training.evaluate.results import RESULTS_FILE, Confusion, Figure, load_results
 
+pytestmark = pytest.mark.usefixtures("no_drawings")
+
 
 def test_what_is_written_is_read_back(tmp_path: Path) -> None:
     results = summary_of(with_free_form(made_records(("DR", "SAD"))))

@@ -15,6 +15,8 @@ from training.evaluate.benchmark import Benchmark
 from training.evaluate.journal import JOURNAL_FILE
 from training.evaluate.store import load_records
 
+pytestmark = pytest.mark.usefixtures("no_drawings")
+
 
 def again(folder: Path, **fields: object) -> Benchmark:
     """A second run of the same model, elsewhere."""

@@ -135,29 +135,6 @@ async def test_the_same_question_of_two_sets_is_asked_once_and_answered_twice(
         assert first == second is not None
 
 
-async def test_what_the_journal_holds_is_not_asked_again(tmp_path: Path) -> None:
-    rows = stress_rows()
-    _, said = await asked(tmp_path, FakeEngine(), select(rows[:4]))
-    assert said[0] == (Way.READ, 0, 4)
-    assert said[-1] == (Way.READ, 4, 4)
-    engine = FakeEngine()
-    wider = select(rows, explained=1)
-    _, said = await asked(tmp_path, engine, wider)
-    assert said == [
-        (Way.READ, 4, 6),
-        (Way.READ, 5, 6),
-        (Way.READ, 6, 6),
-        (Way.EXPLAINED, 0, 1),
-        (Way.EXPLAINED, 1, 1),
-    ]
-    with open_journal(tmp_path, {}) as journal:
-        assert is_complete(wider, journal)
-        assert not is_complete(all_ways(rows), journal)
-    again = FakeEngine()
-    assert await asked(tmp_path, again, wider) == (0, [])
-    assert again.prompts == {}
-
-
 async def test_a_post_that_cannot_be_asked_has_the_services_code(tmp_path: Path) -> None:
     long = replace(example(0), post="the poster " * 300)
     half = replace(example(1), post="so \ud83d tired")
@@ -205,18 +182,6 @@ async def test_an_abstention_is_asked_once_and_has_no_explanation(tmp_path: Path
         assert found is not None
         assert (found.answer, found.error) == (None, None)
         assert is_complete(selection, journal)
-
-
-async def test_a_failure_of_the_engine_is_passed_over_and_asked_again(tmp_path: Path) -> None:
-    rows = [*stress_rows()[:2], *wellness_rows((0,))]
-    engine = FakeEngine(fails=lambda suffix: suffix.startswith("wellness.social"))
-    failed, _ = await asked(tmp_path, engine, select(rows))
-    assert failed == 7  # the post's stress row too
-    assert outcome(tmp_path, rows[0], Way.READ) is None
-    assert isinstance(outcome(tmp_path, rows[1], Way.READ), Read)
-    failed, _ = await asked(tmp_path, FakeEngine(), select(rows))
-    assert failed == 0
-    assert isinstance(outcome(tmp_path, rows[0], Way.READ), Read)
 
 
 @pytest.mark.parametrize("concurrency", [1, 3, 32])

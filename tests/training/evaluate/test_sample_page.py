@@ -7,7 +7,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 from training.evaluate.records import Explained, FreeForm, Read, Record
-from training.evaluate.sample_page import PAGE_FILE, write_sample_page
+from training.evaluate.sample_page import write_sample_page
 
 HOSTILE = '<script>alert(1)</script><img src="http://example.org/x"> & "quoted" </details>'
 RECORD = Record(
@@ -93,8 +93,3 @@ def test_samples_say_whether_they_are_right_and_have_words(tmp_path: Path) -> No
         {"data-outcome": "wrong"},
     ]
     assert "text_too_long" in found.text
-
-
-def test_only_the_owner_may_read_the_page(tmp_path: Path) -> None:
-    write_sample_page(tmp_path, [RECORD], "tested")
-    assert (tmp_path / PAGE_FILE).stat().st_mode & 0o777 == 0o600

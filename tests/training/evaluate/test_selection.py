@@ -24,13 +24,13 @@ def test_sets_come_in_the_benchmarks_order_and_rows_in_their_own() -> None:
     assert list(chosen) == [*stress_rows(), *wellness_rows(range(len(POSTS)))]
 
 
-@pytest.mark.parametrize("limit", range(1, 37))
-def test_a_limit_holds_for_each_set_and_takes_whole_posts(limit: int) -> None:
-    chosen = select(ROWS, limit=limit).examples
-    wellness = [row for row in chosen if row.set == "MultiWD"]
-    assert len(wellness) == limit
-    assert len({row.post for row in wellness}) == -(-limit // 6)
-    assert sum(row.set == "dreaddit" for row in chosen) == min(limit, 6)
+def test_a_limit_holds_for_each_set_and_takes_whole_posts() -> None:
+    for limit in range(1, 37):
+        chosen = select(ROWS, limit=limit).examples
+        wellness = [row for row in chosen if row.set == "MultiWD"]
+        assert len(wellness) == limit
+        assert len({row.post for row in wellness}) == -(-limit // 6)
+        assert sum(row.set == "dreaddit" for row in chosen) == min(limit, 6)
 
 
 def test_a_larger_sample_holds_the_smaller() -> None:

@@ -6,7 +6,6 @@ import json
 from pathlib import Path
 
 import pytest
-import torch
 
 from imhi.tasks import WORDING_VERSION
 from service.analysis.manifest import (
@@ -20,6 +19,7 @@ from service.analysis.manifest import (
     write_manifest,
 )
 from service.weights import digest
+from tests.lazy import torch
 from tests.models import lora_adapter, tiny_llama
 from tests.tokenizers import word_tokenizer
 from tests.training.export.trained import make_base, make_tuned

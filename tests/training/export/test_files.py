@@ -12,7 +12,6 @@ import pytest
 from training.errors import ModelFilesError, UsageError
 from training.export.files import (
     REPORT_FILE,
-    Kind,
     check_replaceable,
     copy_papers,
     inspect,
@@ -33,12 +32,6 @@ def names(path: Path) -> list[str]:
     return sorted(one.name for one in path.iterdir())
 
 
-def test_what_a_directory_holds(tmp_path):
-    model = directory(tmp_path / "a", "config.json", "model.safetensors")
-    adapter = directory(tmp_path / "b", "adapter_config.json", "adapter_model.safetensors")
-    assert (inspect(model), inspect(adapter)) == (Kind.MODEL, Kind.ADAPTER)
-
-
 @pytest.mark.parametrize(
     "held",
     [
@@ -56,11 +49,6 @@ def test_pickles_are_refused_with_the_way_out(tmp_path, held):
     assert held[1] in caught.value.message
     assert "are refused" in caught.value.message
     assert "weights_only=True" in caught.value.message
-
-
-def test_a_trainer_leaves_pickles_beside_the_weights(tmp_path):
-    path = directory(tmp_path / "a", "config.json", "model.safetensors", "training_args.bin")
-    assert inspect(path) is Kind.MODEL
 
 
 def test_what_is_not_whole_is_refused(tmp_path):

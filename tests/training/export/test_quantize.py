@@ -6,9 +6,8 @@ import json
 from pathlib import Path
 
 import pytest
-import torch
-from safetensors.torch import load_file
 
+from tests.lazy import safetensors, torch
 from tests.training.export.trained import make_base
 from training.errors import ModelFilesError, ResourcesError, UsageError
 from training.export.merge import load_model, quiet
@@ -60,7 +59,7 @@ def test_int8_is_the_form_that_vllm_serves(base, tmp_path):
     weights, inputs = group["weights"], group["input_activations"]
     assert (weights["num_bits"], weights["strategy"], weights["dynamic"]) == (8, "channel", False)
     assert (inputs["num_bits"], inputs["strategy"], inputs["dynamic"]) == (8, "token", True)
-    tensors = load_file(tmp_path / "model.safetensors")
+    tensors = safetensors.load_file(tmp_path / "model.safetensors")
     stem = "model.layers.0.mlp.up_proj"
     assert tensors[f"{stem}.weight"].dtype == torch.int8
     assert tensors[f"{stem}.weight_scale"].shape == (256, 1)
@@ -73,7 +72,7 @@ def test_int4_is_the_form_that_vllm_serves(base, tmp_path):
     assert config["format"] == "pack-quantized"
     assert group["input_activations"] is None
     assert (group["weights"]["num_bits"], group["weights"]["group_size"]) == (4, 128)
-    tensors = load_file(tmp_path / "model.safetensors")
+    tensors = safetensors.load_file(tmp_path / "model.safetensors")
     stem = "model.layers.0.mlp.up_proj"
     assert tensors[f"{stem}.weight_packed"].shape == (256, 128 // 8)
     assert tensors[f"{stem}.weight_scale"].shape == (256, 1)
@@ -83,7 +82,7 @@ def test_int4_is_the_form_that_vllm_serves(base, tmp_path):
 def test_tied_weights_are_written_once(base, tmp_path):
     model = load_model(base)
     quantize_nearest(model, tmp_path, Quantization.INT8)
-    names = set(load_file(tmp_path / "model.safetensors"))
+    names = set(safetensors.load_file(tmp_path / "model.safetensors"))
     assert ("lm_head.weight" in names) is not model.config.tie_word_embeddings
 
 

@@ -6,8 +6,6 @@ import json
 from pathlib import Path
 
 import pytest
-import torch
-from safetensors.torch import load_file, save_file
 
 from imhi.tasks import WORDING_VERSION
 from service.adapter import Adapter
@@ -20,12 +18,12 @@ from service.analysis.manifest import (
     load_manifest,
     write_manifest,
 )
+from tests.lazy import safetensors, torch
 from tests.models import lora_adapter, merge_adapter
 from tests.training.export.test_checks import prepared
 from tests.training.export.trained import RANK, make_base, make_tuned
 from training.data.example import Split
 from training.errors import ModelFilesError, UsageError
-from training.export import run as runs
 from training.export.files import Kind
 from training.export.fold import Limit
 from training.export.merge import load_model
@@ -33,7 +31,6 @@ from training.export.quantize import Quantization
 from training.export.report import ExportReport, Way
 from training.export.run import Export, export
 
-TOKENS = torch.arange(2, 30)[None]
 ASKED = {"stress": 10, "stress_cause": 10, "wellness.social": 10}
 MANIFEST = Manifest(
     schema_version=1,
@@ -79,7 +76,7 @@ def names(path: Path) -> list[str]:
 
 def logits(model) -> torch.Tensor:
     with torch.inference_mode():
-        return model(TOKENS).logits
+        return model(torch.arange(2, 30)[None]).logits
 
 
 def test_a_whole_model(tuned, tmp_path):
@@ -94,7 +91,7 @@ def test_a_whole_model(tuned, tmp_path):
     assert {"mentalllama.json", "model.safetensors", "tokenizer.json"} <= held
     assert not any(name.endswith((".bin", ".pt", ".py")) for name in held)
     assert load_manifest(tmp_path / "out") == MANIFEST
-    written = load_file(tmp_path / "out" / "model.safetensors")
+    written = safetensors.load_file(tmp_path / "out" / "model.safetensors")
     assert {tensor.dtype for tensor in written.values()} == {torch.bfloat16}
     saved = ExportReport.model_validate_json((tmp_path / "out" / "export.json").read_bytes())
     assert saved == report
@@ -185,35 +182,14 @@ def test_an_export_that_says_something_else_is_rejected(base, tuned, tmp_path):
     assert report["check"]["found"]["share_changed"] > 0.02
 
 
-def test_the_check_can_be_left_out(base, tuned, tmp_path):
-    report = exported(
-        model=tuned, base=str(base), output=tmp_path / "out", fold=Limit(size=6_000), check=False
-    )
-    assert report.check is None
-
-
-def test_what_is_interrupted_leaves_the_old_export(tuned, tmp_path, monkeypatch):
-    exported(model=tuned, output=tmp_path / "out", check=False)
-    before = (tmp_path / "out" / "export.json").read_bytes()
-
-    def interrupted(*_: object, **__: object) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(runs, "read_all", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        exported(model=tuned, output=tmp_path / "out", replace=True)
-    assert names(tmp_path) == ["out"]
-    assert (tmp_path / "out" / "export.json").read_bytes() == before
-
-
 def test_weights_that_are_not_finite_are_refused(tuned, tmp_path):
     broken = tmp_path / "broken"
     broken.mkdir()
     for path in tuned.iterdir():
         (broken / path.name).write_bytes(path.read_bytes())
-    weights = load_file(broken / "model.safetensors")
+    weights = safetensors.load_file(broken / "model.safetensors")
     weights["lm_head.weight"][0, 0] = float("inf")
-    save_file(weights, broken / "model.safetensors", metadata={"format": "pt"})
+    safetensors.save_file(weights, broken / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(ModelFilesError, match="not finite"):
         exported(model=broken, output=tmp_path / "out")
     assert names(tmp_path) == ["broken"]

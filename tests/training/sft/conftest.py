@@ -2,35 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-import training.sft.run
 from tests.training.sft.recipes import prepared
-from tests.training.sft.runs import Runs
+from tests.training.sft.runs import EVALUATED, FIVE_STEPS, Runs
 from tests.training.sft.tiny import base
 from training.sft.watch import METRIC, Watch
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return prepared(tmp_path_factory.mktemp("data") / "prepared")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return base(tmp_path_factory.mktemp("model") / "base")
 
 
-@pytest.fixture(scope="module")
-def runs(data: Path, model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runs]:
-    """Runs are short: measuring the machine would take longer than they."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training.sft.run, "matrix_ceiling", lambda: 1e12)
-        yield Runs(data, model, tmp_path_factory.mktemp("runs"))
+@pytest.fixture(scope="session")
+def runs(data: Path, model: Path, tmp_path_factory: pytest.TempPathFactory) -> Runs:
+    return Runs(data, model, tmp_path_factory.mktemp("runs"))
+
+
+@pytest.fixture(scope="session")
+def evaluated(runs: Runs) -> Path:
+    """A finished run of five steps that is evaluated and saved after 2, 4 and 5; only read it."""
+    return runs("evaluated", *FIVE_STEPS, *EVALUATED)
 
 
 class Scores:

@@ -10,31 +10,37 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+import training.sft.run
 from tests.training.sft.tiny import recipe
 from training.sft.monitor import REPORT
 from training.sft.recipe import dump
 from training.sft.run import run
 
+FIVE_STEPS = ("optimisation.max_steps=5",)
+EVALUATED = ("evaluation.every=2", "checkpoints.every=2", "checkpoints.keep=null")
+
 ROOT = Path(__file__).resolve().parents[3]
 
-# The command line of `sft`, in which the trainer's step begins with a signal to the process itself.
+# The command line of `sft`, in which a step of the trainer begins with the end of the process.
 _CHILD = """
 import os, signal, sys
 import training.sft.run as module
 from training.cli.main import main
 
-made, (step, name) = module.make_monitor, sys.argv[1:3]
+made, step = module.make_monitor, int(sys.argv[1])
 
 def make_monitor(*given):
     monitor = made(*given)
     def on_step_begin(args, state, control, **kwargs):
-        if state.global_step == int(step):
-            os.kill(os.getpid(), getattr(signal, name))
+        if state.global_step == step:
+            os.kill(os.getpid(), signal.SIGKILL)
     monitor.on_step_begin = on_step_begin
     return monitor
 
 module.make_monitor, module.matrix_ceiling = make_monitor, lambda: 1e12
-sys.argv[1:] = ["sft", *sys.argv[3:]]
+sys.argv[1:] = ["sft", *sys.argv[2:]]
 main()
 """
 
@@ -59,7 +65,10 @@ class Runs:
     def __call__(self, name: str, *overrides: str, resume: bool = True) -> Path:
         """Train in this process; returns the run's folder."""
         made = recipe(*self.overrides(name, *overrides))
-        model = run(made, resume=resume, announce=self.said.append)
+        with pytest.MonkeyPatch.context() as patch:
+            # Measuring the machine would take longer than a run.
+            patch.setattr(training.sft.run, "matrix_ceiling", lambda: 1e12)
+            model = run(made, resume=resume, announce=self.said.append)
         assert model == self.folder / name / "model"
         return self.folder / name
 
@@ -69,25 +78,19 @@ class Runs:
         path.write_text(dump(recipe(*self.overrides(name, *overrides))))
         return path
 
-    def child(
-        self, name: str, *overrides: str, step: int, signal: str
+    def killed_child(
+        self, name: str, *overrides: str, step: int
     ) -> subprocess.CompletedProcess[str]:
-        """Train by the command line in a child that sends itself a signal after a step."""
-        path = self.recipe_file(name, *overrides)
-        return started(["-c", _CHILD, str(step), signal, str(path)])
-
-
-def started(arguments: list[str]) -> subprocess.CompletedProcess[str]:
-    """Run Python in the project's folder."""
-    return subprocess.run(
-        [sys.executable, *arguments],
-        cwd=ROOT,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=300,
-    )
+        """Train by the command line in a child that kills itself after a step."""
+        return subprocess.run(
+            [sys.executable, "-c", _CHILD, str(step), str(self.recipe_file(name, *overrides))],
+            cwd=ROOT,
+            env=os.environ | {"PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=300,
+        )
 
 
 def report(folder: Path) -> dict[str, Any]:

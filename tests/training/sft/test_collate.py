@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-import torch
 
+from tests.lazy import torch
 from training.sft.collate import COLUMNS, Collator, attention_mask
 from training.sft.encoding import Branch, Tree
 from training.sft.layout import IGNORED, Layout, lay_out

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 
 import pytest
@@ -18,6 +19,7 @@ LONG = " ".join(f"word{number}" for number in range(300))
 TOLD = f"{REASONING} {EXPLANATION}</s>"
 
 
+@functools.cache
 def tree_encoder(
     max_tokens: int = 512,
     style: PromptStyle = PromptStyle.BARE,
@@ -154,12 +156,6 @@ def test_the_report_counts() -> None:
     assert report.supervised == sum(counting) < len(counting)
 
 
-def test_an_explanation_that_is_not_chosen_is_not_trained() -> None:
-    row = example(QUESTIONS["stress"])
-    (tree,), _ = tree_encoder().encode([row], explained=frozenset())
-    assert counted(tree) == f" {row.label.answer}"
-
-
 def test_the_weights_of_an_example_by_hand() -> None:
     question = QUESTIONS["stress"]
     own = tokenizer()
@@ -186,12 +182,6 @@ def test_without_an_answer_weight_all_tokens_count_alike(by_example) -> None:
     counts = [weight for weight in branch.weights if weight]
     assert len(set(counts)) == 1
     assert math.fsum(counts) == pytest.approx(1 if by_example else len(counts))
-
-
-def test_the_weight_of_an_example_is_handed_on() -> None:
-    row = example(QUESTIONS["stress"])
-    (tree,), _ = tree_encoder().encode([row], weights={row.id: 2.5})
-    assert tree.branches[0].weight == 2.5
 
 
 @pytest.mark.parametrize("answer_weight", [0.5, None])
@@ -229,11 +219,3 @@ def test_explanations_are_chosen_by_their_share_and_more_rows_change_no_choice()
     assert chosen(rows, lambda _: 0.0, seed=1) == frozenset()
     bare = example(QUESTIONS["stress"], explanation=None)
     assert chosen([bare], lambda _: 1.0, seed=1) == frozenset()
-
-
-def test_a_set_may_have_a_share_of_its_own() -> None:
-    rows = [example(QUESTIONS["stress"], row=row) for row in range(9)]
-    stress = rows[0].set
-    shares = {stress: 1.0}
-    assert len(chosen(rows, lambda name: shares.get(name, 0.0), seed=1)) == len(rows)
-    assert chosen(rows, lambda name: float(name != stress), seed=1) == frozenset()

@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
 from imhi.tasks import QUESTIONS
+from tests.lazy import torch
 from tests.training.sft.tiny import EXPLANATION, base, encoder, example, load, tokenizer
 from training.sft.collate import COLUMNS, Collator
 from training.sft.encoding import Supervision, Tree, TreeEncoder
 from training.sft.layout import IGNORED, Layout, lay_out
-from training.sft.losses import add_sparse_head, weighted_loss
+from training.sft.losses import weighted_loss
 
 PARAMETER = "model.layers.0.self_attn.k_proj.weight"
 ATTENTIONS = ("sdpa", "grouped", "eager")
@@ -116,15 +116,6 @@ def test_plain_training_is_the_model_s_own_loss(models) -> None:
         )
 
 
-def test_plain_training_is_the_same_padded_and_packed(models) -> None:
-    made = trees(full_text=True, answer_weight=None, by_example=False)
-    losses = [
-        loss_of(models["sdpa"], batch_of(made, layout, "sdpa"), "weights").item()
-        for layout in (Layout.PADDED, Layout.PACKED)
-    ]
-    assert losses[0] == pytest.approx(losses[1], abs=1e-4)
-
-
 def test_a_weighted_loss_by_hand() -> None:
     log_probs = torch.tensor([[-1.0, -2.0, 0.0], [0.0, -4.0, -8.0]])
     weights = torch.tensor([[9.0, 0.5, 0.25, 0.0], [9.0, 0.0, 1.0, 2.0]])
@@ -142,25 +133,10 @@ def test_the_head_gives_the_log_probabilities_of_labels_alone(models) -> None:
     torch.testing.assert_close(given, expected, atol=1e-5, rtol=1e-5)
 
 
-def test_the_head_gives_logits_at_chosen_places(models) -> None:
-    model = models["sdpa"]
-    ids = torch.tensor([[5, 300, 17], [80, 41, 9]])
-    logits = model(input_ids=ids, places=([0, 1, 1], [2, 0, 1]))
-    expected = model(input_ids=ids).logits[[0, 1, 1], [2, 0, 1]]
-    torch.testing.assert_close(logits, expected, atol=1e-5, rtol=1e-5)
-
-
 def test_a_row_in_which_nothing_counts_has_a_loss_of_zero_and_a_gradient(models) -> None:
     ids = torch.tensor([[5, 300, 17]])
     given = models["sdpa"](input_ids=ids, labels=torch.full_like(ids, IGNORED), supervised=True)
     assert given.tolist() == [[0.0, 0.0]]
-
-
-def test_adding_the_head_twice_changes_nothing(models) -> None:
-    model = models["sdpa"]
-    before = model.forward
-    add_sparse_head(model)
-    assert model.forward == before
 
 
 def test_a_model_generates_as_before(folder, models) -> None:

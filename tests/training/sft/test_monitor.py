@@ -140,37 +140,12 @@ def test_the_report_holds_facts_curve_and_session(bench) -> None:
     assert (session["from_step"], session["seconds"], session["tokens"]) == (0, 4.0, 200)
 
 
-def test_a_run_that_goes_on_keeps_the_curve_up_to_its_checkpoint(bench) -> None:
-    bench.begin()
-    for loss in (3.0, 2.0, 1.5):
-        bench.step(loss)
-    bench.begin(step=2)
-    bench.step(1.4)
-    report = bench.report()
-    assert [(point["step"], point["loss"]) for point in report["curve"]] == [
-        (1, 3.0),
-        (2, 2.0),
-        (3, 1.4),
-    ]
-    assert [session["from_step"] for session in report["sessions"]] == [0, 2]
-
-
 @pytest.mark.parametrize("text", ["", "{", "[1]"])
 def test_a_damaged_report_is_begun_anew(bench, text) -> None:
     (bench.output / REPORT).write_text(text)
     bench.begin()
     bench.step(3.0)
     assert [point["step"] for point in bench.report()["curve"]] == [1]
-
-
-def test_a_checkpoint_is_a_point_of_the_curve(bench) -> None:
-    bench.begin()
-    bench.control.should_save = True
-    bench.step(3.0)
-    assert bench.control.should_log is True
-    bench.control = SimpleNamespace(should_log=False, should_save=False)
-    bench.step(2.0)
-    assert bench.control.should_log is False
 
 
 def test_one_process_of_several_writes(bench) -> None:

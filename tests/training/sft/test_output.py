@@ -47,14 +47,6 @@ def test_a_torn_checkpoint_does_not_count(tmp_path) -> None:
     assert [path.name for path in output.checkpoints(tmp_path)] == ["checkpoint-10"]
 
 
-def test_a_folder_that_is_not_there_holds_none(tmp_path) -> None:
-    assert output.checkpoints(tmp_path / "none") == []
-
-
-def test_the_same_recipe_goes_on(tmp_path) -> None:
-    output.check(started(tmp_path))
-
-
 def test_another_recipe_is_refused_and_its_fields_named(tmp_path) -> None:
     started(tmp_path)
     changed = recipe(tmp_path, "optimisation.epochs=9", "layout=padded")

@@ -50,10 +50,6 @@ def test_one_entry_of_a_mapping_can_be_set() -> None:
     assert recipe.balance.set_weights == {"T-SID": 0.5}
 
 
-def test_the_last_of_two_wins() -> None:
-    assert resolve("embedded-135m", ["seed=3", "seed=4"]).recipe.seed == 4
-
-
 def test_a_value_may_hold_an_equals_sign() -> None:
     assert resolve("embedded-135m", ["output=runs/a=b"]).recipe.output == Path("runs/a=b")
 

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
 from imhi.tasks import QUESTIONS, Question
 from service.analysis.labels import LabelRead, LabelTrie
 from service.analysis.manifest import PromptStyle
+from tests.lazy import torch
 from tests.training.sft.tiny import POST, base, encoder, load, tokenizer
 from training.sft.reads import LabelReads
 

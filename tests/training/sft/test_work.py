@@ -51,11 +51,6 @@ def test_a_set_may_have_a_share_of_its_own() -> None:
     assert shorter.tokens < longer.tokens
 
 
-def test_without_explanations_none_is_trained() -> None:
-    assert work("data.explanations=false").sets[0].explained == 0
-    assert work("data.explanations=false").tokens < work().tokens
-
-
 def test_a_shared_sequence_is_a_post_and_a_padded_one_a_row() -> None:
     posts = len({example.post for example in TRAIN})
     assert work("layout=shared").sequences == posts < len(POSTS)
