@@ -38,16 +38,16 @@ test-all: ## run all tests
 	$(SETUP) test docs
 	@$(PYTEST) $(ARGS)
 
-bench: ## measure the service; ARGS='--quick' for ten minutes
+bench: ## measure the service; ARGS=--quick for a shorter run
 	$(SETUP) loadtests training
-	@$(BIN)/python -m loadtests.suite $(ARGS)
+	@$(BIN)/python -m loadtests.bench $(ARGS)
 
 overload: ## send four times what the service can do for five minutes; ARGS='--minutes 1'
-	$(SETUP) loadtests
+	$(SETUP) loadtests training
 	@$(BIN)/python -m loadtests.endurance overload $(ARGS)
 
 soak: ## keep the service busy for ten minutes; ARGS='--minutes 60'
-	$(SETUP) loadtests
+	$(SETUP) loadtests training
 	@$(BIN)/python -m loadtests.endurance soak $(ARGS)
 
 check: ## run what needs no engine: ruff, mypy, typos, import contracts, generated pages

@@ -6,8 +6,9 @@ from types import SimpleNamespace
 
 import pytest
 
-torch = pytest.importorskip("torch")
-pytest.importorskip("vllm")
+from tests.lazy import torch
+
+pytestmark = pytest.mark.xdist_group("vllm")
 
 
 @pytest.fixture
