@@ -1,4 +1,4 @@
-"""What all tests share: one embedded model, one running server, and no silent skips in CI."""
+"""What all tests share: the embedded model, engines by xdist group, and no silent skips in CI."""
 
 from __future__ import annotations
 
@@ -9,11 +9,27 @@ from pathlib import Path
 
 import pytest
 
-from tests.servers import RunningServer, serve
-
 # A shell that starts the tests in the background has them ignore SIGINT, and every program that
 # they start inherits it: none could be interrupted as from a terminal.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+ENGINES = ("server", "words_server", "embedded_server")
+"""Fixtures with an engine: all tests that use one run in one worker of pytest-xdist."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "xdist_group(name): in one worker, where there are several")
+    config.addinivalue_line("markers", "ends_server: ends a server that others use; runs last")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Group tests by their engine; those that end one come last."""
+    for item in items:
+        for name in ENGINES:
+            if name in getattr(item, "fixturenames", ()):
+                item.add_marker(pytest.mark.xdist_group(name))
+    items.sort(key=lambda item: item.get_closest_marker("ends_server") is not None)
 
 
 @pytest.hookimpl(hookwrapper=True)
@@ -21,23 +37,20 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
     """In CI a skipped test is a failure: whatever it needs belongs to the test command."""
     outcome = yield
     report = outcome.get_result()
-    if os.environ.get("CI") == "true" and report.skipped and not hasattr(report, "wasxfail"):
+    if _in_ci() and report.skipped and not hasattr(report, "wasxfail"):
         report.outcome = "failed"
         report.longrepr = f"skipped in CI: {report.longrepr}"
 
 
 @pytest.fixture(scope="session")
 def embedded_model() -> Path:
-    """The embedded model's directory, built on first use and kept between runs."""
-    from service.models import resolve_model
+    """The embedded model's directory; in CI it is built where it is missing."""
+    from service.models import embedded_model_path, is_embedded_model, resolve_model
 
+    if not _in_ci() and not is_embedded_model(embedded_model_path()):
+        pytest.skip("the embedded model is not built; run `mentalllama model build`")
     return Path(resolve_model("embedded").path)
 
 
-@pytest.fixture(scope="session")
-def server(
-    embedded_model: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[RunningServer]:
-    """The real server with the embedded model, as a child process; one for all end-to-end tests."""
-    with serve([], tmp_path_factory.mktemp("server") / "log") as running:
-        yield running
+def _in_ci() -> bool:
+    return os.environ.get("CI") == "true"

@@ -6,16 +6,22 @@ import json
 from pathlib import Path
 from typing import Any
 
+CONTEXT = 4096
+"""Tokens that fit into a `tiny_llama`."""
 RANK = 4
 ALPHA = 16
 
 
 def tiny_llama(directory: Path, tokenizer: Any) -> Path:
-    """A random Llama for `tokenizer`, in float32, whose next-token distributions are not flat."""
+    """A random Llama for `tokenizer`, in float32, whose next-token distributions are not flat.
+
+    It opens a quotation in every second explanation or so: one of its dimensions is the same
+    everywhere, and only the quotation marks have weight there in the output.
+    """
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
 
-    torch.manual_seed(7)
+    torch.manual_seed(2)
     model = LlamaForCausalLM(
         LlamaConfig(
             vocab_size=len(tokenizer),
@@ -24,13 +30,20 @@ def tiny_llama(directory: Path, tokenizer: Any) -> Path:
             num_hidden_layers=2,
             num_attention_heads=4,
             num_key_value_heads=2,
-            max_position_embeddings=1024,
+            max_position_embeddings=CONTEXT,
             initializer_range=0.12,
             bos_token_id=tokenizer.bos_token_id,
             eos_token_id=tokenizer.eos_token_id,
             pad_token_id=None,
         )
     )
+    marks = [number for token, number in tokenizer.get_vocab().items() if token.strip("▁") == '"']
+    with torch.no_grad():
+        model.model.embed_tokens.weight[:, 0] = 1.0
+        for layer in model.model.layers:
+            layer.self_attn.o_proj.weight[0] = layer.mlp.down_proj.weight[0] = 0.0
+        model.lm_head.weight[:, 0] = 0.0
+        model.lm_head.weight[marks, 0] = 8.0
     model.save_pretrained(directory)
     tokenizer.save_pretrained(directory)
     return directory

@@ -62,11 +62,14 @@ def analysis(*, stream: bool = False, texts: int = 1, **fields: object) -> bytes
     return json.dumps({**body, "stream": stream, **fields}).encode()
 
 
-def message(body: bytes, length: int | None = None, path: str = "/analyze") -> bytes:
+def message(
+    body: bytes, length: int | None = None, path: str = "/analyze", key: str | None = None
+) -> bytes:
     """A whole HTTP request."""
     announced = len(body) if length is None else length
+    authorization = f"Authorization: Bearer {key}\r\n" if key else ""
     return (
-        f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+        f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n{authorization}"
         f"Content-Length: {announced}\r\nConnection: close\r\n\r\n"
     ).encode() + body
 

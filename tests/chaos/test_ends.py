@@ -8,8 +8,12 @@ import signal
 import time
 from pathlib import Path
 
+import pytest
+
 from loadtests.servers import Running, spawn, stop
 from tests.chaos.client import Answer, analysis, ask, keep_asking, message, probe
+
+pytestmark = pytest.mark.slow
 
 KINDS = [message(analysis(stream=stream)) for stream in (False, True)]
 

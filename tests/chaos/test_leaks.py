@@ -15,6 +15,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from loadtests.servers import Running
 from tests.chaos.client import WORD, analysis, ask, connected, message
 
+pytestmark = pytest.mark.slow
+
 SETTLE_SECONDS = 5.0
 
 

@@ -15,10 +15,11 @@ from loadtests.workload import Item
 from tests.chaos.client import WORD
 from tests.chaos.conftest import Start
 
+pytestmark = pytest.mark.slow
+
 ITEMS = tuple(Item("dreaddit", f"{WORD} number {n}", 8) for n in range(96))
 
 
-@pytest.mark.slow
 def test_four_times_what_it_can_do(start: Start) -> None:
     # So that a few requests run at a time.
     with start(0.02, 8, max_running_tokens=1500) as server:

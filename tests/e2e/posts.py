@@ -12,7 +12,7 @@ QUOTED = (
     '🙂🙂 My boss says "try harder" every day and I have not slept for three nights. I keep crying '
     "in the car before work and nobody at home asks how I am."
 )
-"""Leads the embedded model to quote it; characters outside the BMP stand before all of it."""
+"""Leads the models to quote it; characters outside the BMP stand before all of it."""
 
 LONG = "I am so tired of it all, day by day. " * 2222
-"""20,000 words: more tokens than the embedded model's context, fewer characters than the bound."""
+"""20,000 words: more tokens than any model's context here, fewer characters than the bound."""

@@ -35,10 +35,6 @@ class Prometheus:
         """The vector that an expression gives now."""
         return self._ask("/api/v1/query", query=expression)
 
-    def series(self, expression: str, start: float, end: float) -> list[dict[str, Any]]:
-        """The matrix that an expression gave between two times, a value a second."""
-        return self._ask("/api/v1/query_range", query=expression, start=start, end=end, step=SECOND)
-
     def rules(self) -> list[dict[str, Any]]:
         """Every rule with its health."""
         answer = self._client.get("/api/v1/rules").raise_for_status().json()

@@ -2,27 +2,24 @@
 
 The commands and programs of a page run in its order in an empty folder, so that each finds what
 those before it made. Only the address is another. What cannot run here is listed, with its reason,
-in tests/unrun.py; the README's example has a test of its own.
+in tests/unrun.py.
 """
 
 from __future__ import annotations
 
-import os
+import json
 import re
 import subprocess
 import sys
 from pathlib import Path
 
-import nbclient
-import nbformat
 import pytest
 
+from service.api.schemas import AnalyzeResponse
 from tests.e2e.posts import POST
 from tests.pages import ROOT, SHELLS, Block, blocks, commands
-from tests.servers import RunningServer
+from tests.servers import RunningServer, bare_environment
 from tests.unrun import reason
-
-pytestmark = pytest.mark.engine
 
 ADDRESS = "localhost:8000"
 NOTEBOOK = ROOT / "docs" / "notebooks" / "from-a-file-to-plots.ipynb"
@@ -42,7 +39,7 @@ def runnable(block: Block) -> bool:
     return block.language in SHELLS and any(reason(one) is None for one in commands(block))
 
 
-PAGES = sorted({block.page for block in blocks() if runnable(block)} - {"README.md"})
+PAGES = sorted({block.page for block in blocks() if runnable(block)})
 
 
 @pytest.fixture
@@ -60,19 +57,16 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+@pytest.mark.engine
+@pytest.mark.slow
 @pytest.mark.parametrize("page", PAGES)
 def test_the_page_does_as_it_says(
-    page: str, server: RunningServer, folder: Path, analyze, capsys
+    page: str, embedded_server: RunningServer, folder: Path, analyze_embedded, capsys
 ) -> None:
     if page == "docs/operations.md":  # a baseline is made of what was answered
-        analyze(None, texts=[POST] * 50, tasks=["stress"], explain="never")
-    place = server.url.removeprefix("http://")
-    environment = {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith(("VLLM_", "MENTALLLAMA_"))
-    }
-    programs = Path(sys.executable).parent
+        analyze_embedded(None, texts=[POST] * 50, tasks=["stress"], explain="never")
+    place = embedded_server.url.removeprefix("http://")
+    programs, environment = Path(sys.executable).parent, bare_environment()
     environment |= {"PATH": f"{programs}:{environment['PATH']}", "KEY": "none-is-asked-for"}
     for block in blocks():
         if block.page != page:
@@ -85,6 +79,19 @@ def test_the_page_does_as_it_says(
                     shell(command.replace(ADDRESS, place), command, environment)
     printed = capsys.readouterr().out
     assert [one for one in PRINTED.get(page, ()) if one not in printed] == []
+
+
+def test_the_readmes_answer_is_one_and_its_evidence_stands_in_the_post() -> None:
+    readme = [block for block in blocks() if block.page == "README.md"]
+    [command] = [block for block in readme if block.code.startswith("curl")]
+    answer = readme[readme.index(command) + 1]
+    assert answer.language == "json"
+    (body,) = re.findall(r"-d '(.*)'$", command.code, re.MULTILINE)
+    text = json.loads(body)["text"]
+    (result,) = AnalyzeResponse.model_validate_json(answer.code).results
+    assert result.answers
+    for found in (evidence for one in result.answers for evidence in one.evidence):
+        assert text[found.start : found.end] == found.quote
 
 
 def shell(command: str, shown: str, environment: dict[str, str]) -> None:
@@ -100,10 +107,15 @@ def shell(command: str, shown: str, environment: dict[str, str]) -> None:
     assert '"error":{' not in done.stdout
 
 
+@pytest.mark.engine
+@pytest.mark.slow
 def test_the_notebook_runs_and_shows_what_is_committed(
-    server: RunningServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    embedded_server: RunningServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setenv("MENTALLLAMA_URL", server.url)
+    import nbclient
+    import nbformat
+
+    monkeypatch.setenv("MENTALLLAMA_URL", embedded_server.url)
     committed = nbformat.read(NOTEBOOK, as_version=4)
     nbformat.validate(committed)
     run = nbformat.from_dict(committed)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import math
 import re
-from collections.abc import Iterator
 from uuid import uuid4
 
 import httpx
@@ -16,37 +15,18 @@ from openai.types.chat.chat_completion import ChoiceLogprobs
 
 from imhi.tasks import QUESTIONS
 from imhi.wording import render_query
-from tests.e2e.posts import POST
-from tests.servers import RunningServer
+from tests.e2e.deployment import ADAPTER, KEY, MODEL, authorized
+from tests.e2e.posts import LONG, POST
+from tests.models import CONTEXT
 
 pytestmark = pytest.mark.engine
 
-MODEL = "mentalllama-embedded"
 MESSAGES = [{"role": "user", "content": "Count from one to ten, in digits."}]
-PROMPT = "1, 2, 3, 4, 5, 6,"
 TOP = 5
 
 
-@pytest.fixture(scope="module")
-def api(server: RunningServer) -> Iterator[openai.OpenAI]:
-    with openai.OpenAI(base_url=f"{server.url}/v1", api_key="none", max_retries=0) as client:
-        yield client
-
-
 def test_models(api):
-    (model,) = api.models.list().data
-    assert model.id == MODEL
-
-
-def test_chat(api):
-    done = api.chat.completions.create(model=MODEL, messages=MESSAGES, max_tokens=12, temperature=0)
-    (choice,) = done.choices
-    assert choice.message.role == "assistant"
-    assert choice.message.content
-    assert choice.finish_reason in ("stop", "length")
-    assert done.model == MODEL
-    assert done.usage.total_tokens == done.usage.prompt_tokens + done.usage.completion_tokens
-    assert 0 < done.usage.completion_tokens <= 12
+    assert {model.id for model in api.models.list()} == {MODEL, ADAPTER}
 
 
 def test_a_chat_shows_the_model_a_query_as_it_was_trained_on(api):
@@ -54,8 +34,11 @@ def test_a_chat_shows_the_model_a_query_as_it_was_trained_on(api):
     wanted = {"model": MODEL, "max_tokens": 8, "temperature": 0}
     chat = api.chat.completions.create(messages=[{"role": "user", "content": query}], **wanted)
     bare = api.completions.create(prompt=query, **wanted)
-    assert chat.choices[0].message.content == bare.choices[0].text
+    assert chat.choices[0].message.role == "assistant"
+    assert chat.choices[0].message.content == bare.choices[0].text != ""
+    assert chat.choices[0].finish_reason in ("stop", "length")
     assert chat.usage.prompt_tokens == bare.usage.prompt_tokens
+    assert 0 < chat.usage.completion_tokens <= 8
 
 
 def test_chat_stream(api):
@@ -70,14 +53,8 @@ def test_chat_stream(api):
     assert chunks[-1].usage.completion_tokens == whole.usage.completion_tokens
 
 
-def test_completion(api):
-    done = api.completions.create(model=MODEL, prompt=PROMPT, max_tokens=6, temperature=0)
-    assert " 7" in done.choices[0].text
-    assert done.choices[0].finish_reason in ("stop", "length")
-
-
 def test_completion_stream(api):
-    wanted = {"model": MODEL, "prompt": PROMPT, "max_tokens": 6, "temperature": 0}
+    wanted = {"model": MODEL, "prompt": POST, "max_tokens": 12, "temperature": 0}
     whole = api.completions.create(**wanted)
     pieces = [chunk.choices[0].text for chunk in api.completions.create(**wanted, stream=True)]
     assert "".join(pieces) == whole.choices[0].text
@@ -93,22 +70,11 @@ def test_structured_output(api):
     done = api.chat.completions.create(
         model=MODEL,
         messages=[{"role": "user", "content": "Name a colour, as JSON."}],
-        max_tokens=32,
+        max_tokens=64,
         temperature=0,
-        response_format={
-            "type": "json_schema",
-            "json_schema": {
-                "name": "colour",
-                "schema": {
-                    "type": "object",
-                    "properties": {"colour": {"enum": ["red", "blue"]}},
-                    "required": ["colour"],
-                    "additionalProperties": False,
-                },
-            },
-        },
+        extra_body={"structured_outputs": {"regex": '\\{"colour":"(red|blue)"\\}'}},
     )
-    assert re.fullmatch(r'\{\s*"colour"\s*:\s*"(red|blue)"\s*\}', done.choices[0].message.content)
+    assert re.fullmatch(r'\{"colour":"(red|blue)"\}', done.choices[0].message.content)
 
 
 @pytest.mark.parametrize("stream", [False, True])
@@ -128,20 +94,9 @@ def test_an_unknown_model_is_refused(api, stream):
 
 def test_a_prompt_beyond_the_context_is_refused(api):
     with pytest.raises(openai.BadRequestError) as refused:
-        api.completions.create(model=MODEL, prompt="tired " * 9000, max_tokens=1)
+        api.completions.create(model=MODEL, prompt=LONG, max_tokens=1)
     assert refused.value.code == "text_too_long"
-    assert "8192" in refused.value.body["message"]
-
-
-def test_the_system_message_counts(api):
-    with_system = [{"role": "system", "content": "Answer in one word."}, *MESSAGES]
-    counts = [
-        api.chat.completions.create(
-            model=MODEL, messages=messages, max_tokens=1
-        ).usage.prompt_tokens
-        for messages in ([{"role": "system", "content": ""}, *MESSAGES], with_system)
-    ]
-    assert counts[1] > counts[0]
+    assert str(CONTEXT) in refused.value.body["message"]
 
 
 def ask_for_logprobs() -> dict[str, object]:
@@ -170,22 +125,6 @@ def check_logprobs(logprobs: ChoiceLogprobs | None) -> None:
         assert math.fsum(map(math.exp, values)) <= 1 + 1e-6
 
 
-def test_chat_logprobs(api):
-    done = api.chat.completions.create(**ask_for_logprobs())
-    check_logprobs(done.choices[0].logprobs)
-
-
-def test_completion_logprobs(api):
-    done = api.completions.create(
-        model=MODEL, prompt=PROMPT, max_tokens=4, temperature=0, logprobs=TOP
-    )
-    logprobs = done.choices[0].logprobs
-    assert len(logprobs.tokens) == 4
-    for place in logprobs.top_logprobs:
-        assert len(place) == TOP
-        assert all(-100 < value <= 0 for value in place.values())
-
-
 async def under_label_reads(url: str) -> tuple[ChatCompletion, list[ChatCompletion]]:
     """A chat completion with logprobs alone, and four while posts are being read."""
     done = False
@@ -196,8 +135,8 @@ async def under_label_reads(url: str) -> tuple[ChatCompletion, list[ChatCompleti
             (await client.post("/analyze", json=body)).raise_for_status()
 
     async with (
-        httpx.AsyncClient(base_url=url, timeout=120) as http,
-        openai.AsyncOpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0) as api,
+        httpx.AsyncClient(base_url=url, headers=authorized(KEY), timeout=120) as http,
+        openai.AsyncOpenAI(base_url=f"{url}/v1", api_key=KEY, max_retries=0) as api,
     ):
         alone = await api.chat.completions.create(**ask_for_logprobs())
         readers = [asyncio.create_task(read_labels(http)) for _ in range(3)]
@@ -217,17 +156,12 @@ def test_logprobs_are_right_beside_label_reads(server):
     for one in busy:
         check_logprobs(one.choices[0].logprobs)
         places = zip(
-            alone.choices[0].logprobs.content, one.choices[0].logprobs.content, strict=False
+            alone.choices[0].logprobs.content, one.choices[0].logprobs.content, strict=True
         )
-        for number, (expected, found) in enumerate(places):
-            if expected.token != found.token:
-                assert number > 3  # numerical noise may change what is chosen, and all after it
-                break
-            before = {top.token: top.logprob for top in expected.top_logprobs}
-            after = {top.token: top.logprob for top in found.top_logprobs}
-            common = before.keys() & after.keys()
-            assert len(common) >= TOP - 1  # the last two may have changed places
-            assert all(before[token] == pytest.approx(after[token], abs=0.5) for token in common)
+        for expected, found in places:
+            assert expected.token == found.token
+            before = [top.logprob for top in expected.top_logprobs]
+            assert before == pytest.approx([top.logprob for top in found.top_logprobs], abs=0.01)
 
 
 def test_label_reads_are_right_beside_logprobs(server, analyze):
@@ -236,16 +170,16 @@ def test_label_reads_are_right_beside_logprobs(server, analyze):
 
     async def both() -> list[dict]:
         async with (
-            httpx.AsyncClient(base_url=server.url, timeout=120) as http,
-            openai.AsyncOpenAI(base_url=f"{server.url}/v1", api_key="none") as api,
+            httpx.AsyncClient(base_url=server.url, headers=authorized(KEY), timeout=120) as http,
+            openai.AsyncOpenAI(base_url=f"{server.url}/v1", api_key=KEY) as api,
         ):
             chat = [
                 asyncio.create_task(
-                    api.chat.completions.create(**ask_for_logprobs() | {"max_tokens": 64})
+                    api.chat.completions.create(**ask_for_logprobs() | {"max_tokens": 256})
                 )
                 for _ in range(4)
             ]
-            await asyncio.sleep(0.2)
+            await asyncio.sleep(0.1)
             body = {"text": POST, "explain": "never"}
             reads = await asyncio.gather(*(http.post("/analyze", json=body) for _ in range(3)))
             await asyncio.gather(*chat)
@@ -253,5 +187,5 @@ def test_label_reads_are_right_beside_logprobs(server, analyze):
 
     for answers in asyncio.run(both()):
         for one, other in zip(expected, answers, strict=True):
-            assert one["probabilities"] == pytest.approx(other["probabilities"], abs=0.02)
-            assert one["label_mass"] == pytest.approx(other["label_mass"], rel=0.2, abs=0.005)
+            assert one["probabilities"] == pytest.approx(other["probabilities"], abs=1e-3)
+            assert one["label_mass"] == pytest.approx(other["label_mass"], rel=1e-2)

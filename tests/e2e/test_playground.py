@@ -19,7 +19,7 @@ from tests.e2e.browser import Tab, chromium
 from tests.e2e.posts import QUOTED
 from tests.servers import RunningServer
 
-pytestmark = pytest.mark.engine
+pytestmark = [pytest.mark.engine, pytest.mark.slow]
 
 DESK = {"width": 1280, "height": 900}
 PHONE = {"width": 360, "height": 740}
@@ -33,12 +33,12 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture
-def tab(browser: Browser, server: RunningServer) -> Iterator[Tab]:
-    one = Tab(browser, server.url)
+def tab(browser: Browser, embedded_server: RunningServer) -> Iterator[Tab]:
+    one = Tab(browser, embedded_server.url)
     yield one
     one.close()
     assert not one.complaints
-    assert all(url.startswith((server.url, "blob:")) for url in one.asked)  # nobody else's
+    assert all(url.startswith((embedded_server.url, "blob:")) for url in one.asked)  # nobody else's
 
 
 def answer(question: str = "stress", **fields: Any) -> dict[str, Any]:
@@ -300,10 +300,10 @@ def test_the_whole_way_by_keyboard(tab: Tab) -> None:
 @pytest.mark.parametrize("viewport", [DESK, PHONE], ids=["desk", "phone"])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_no_barrier(
-    browser: Browser, server: RunningServer, viewport: dict[str, int], scheme: str
+    browser: Browser, embedded_server: RunningServer, viewport: dict[str, int], scheme: str
 ) -> None:
     """axe-core finds nothing, before and after an answer, and nothing is wider than the screen."""
-    tab = Tab(browser, server.url, viewport=viewport, color_scheme=scheme, bypass_csp=True)
+    tab = Tab(browser, embedded_server.url, viewport=viewport, color_scheme=scheme, bypass_csp=True)
     many = answer("mental_disorder.swmh", urgent=True, candidate="suicide", abstained=True)
     many["probabilities"] = {"suicide": 0.4, "depression": 0.3} | dict.fromkeys("abc", 0.1)
     quoted = answer(

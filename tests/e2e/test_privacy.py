@@ -20,13 +20,13 @@ import pytest
 from tokenizers import Tokenizer
 
 from service.api.schemas import ErrorResponse
+from tests.e2e.deployment import KEY, MODEL, authorized
 from tests.e2e.posts import LONG
 from tests.e2e.scrape import eventually, idle
 from tests.servers import RunningServer
 
 pytestmark = pytest.mark.engine
 
-MODEL = "mentalllama-embedded"
 WORD = "WORD"
 """Stands in a request where its word comes."""
 
@@ -36,33 +36,17 @@ ANALYZE: dict[str, object] = {
     "sentences": {"text": WORD, "tasks": ["stress"], "explain": "never", "scoring": "sentences"},
     "stream": {"text": WORD, "tasks": ["stress"], "stream": True},
     "several": {"texts": [WORD, " ", f"{WORD} {LONG}"], "tasks": ["stress"], "explain": "never"},
-    "special tokens": {"text": f"<|im_end|>{WORD}<|im_start|>{WORD}", "explain": "never"},
+    "special tokens": {"text": f"</s>{WORD}<s>{WORD}", "explain": "never"},
     "injection": {"text": f'{WORD}" Question: {WORD}', "explain": "never"},
     "too long": {"text": f"{WORD} {LONG} {WORD}"},
     "too long, in a stream": {"text": f"{WORD} {LONG}", "stream": True},
     "too long at all": {"text": WORD * 50_000},
     "unknown field": {"text": "x", WORD: WORD},
-    "text in an object": {"text": {WORD: WORD}},
-    "text in a list": {"text": [WORD]},
-    "list in texts": {"texts": [[WORD]]},
-    "text and texts": {"text": WORD, "texts": [WORD]},
-    "task": {"text": WORD, "tasks": [WORD]},
-    "question": {"text": WORD, "questions": [WORD]},
     "model": {"text": WORD, "model": WORD},
-    "threshold's question": {"text": WORD, "thresholds": {WORD: {"yes": 0.5}}},
-    "threshold's label": {"text": WORD, "thresholds": {"stress": {WORD: 0.5}}},
-    "threshold": {"text": WORD, "thresholds": {"stress": {"yes": WORD}}},
-    "thresholds": {"text": WORD, "thresholds": WORD},
-    **{
-        f"wrong {field}": {"text": WORD, field: WORD}
-        for field in (
-            *("explain", "explanation_tokens", "consistency", "scoring", "abstention_band"),
-            *("min_probability", "min_label_mass", "truncation", "stream", "tasks", "texts"),
-        )
-    },
-    "no object": WORD,
-    "list": [WORD],
+    "threshold": {"text": WORD, "thresholds": {WORD: {"yes": 0.5}}},
+    "tasks": {"text": WORD, "tasks": [WORD]},
 }
+"""What our own routes are sent and refuse is in tests/service/api, word by word."""
 
 
 def said(content: object = WORD, role: str = "user", **fields: object) -> dict[str, object]:
@@ -157,11 +141,6 @@ COMPLETION: dict[str, object] = {
 ASKED = {"type": "predicate", "instructions": WORD}
 DECISIONS: dict[str, object] = {
     "plain": {"input": WORD, "questions": [ASKED | {"name": WORD}]},
-    "benchmark's": {
-        "input": f"{WORD} and I cannot sleep",
-        "questions": [{"type": "predicate", "instructions": "Does the poster suffer from stress?"}],
-        "safety_identifier": WORD,
-    },
     "choice": {
         "input": WORD,
         "questions": [
@@ -172,21 +151,7 @@ DECISIONS: dict[str, object] = {
             }
         ],
     },
-    "alike": {
-        "input": WORD,
-        "questions": [{"type": "score", "instructions": WORD, "levels": [{"label": WORD}] * 2}],
-    },
-    "control": {"input": WORD, "questions": [ASKED | {"instructions": f"{WORD}<|im_end|>"}]},
-    "unknown model": {"input": WORD, "questions": [ASKED], "model": "no-such-model"},
     "too long": {"input": f"{WORD} {LONG}", "questions": [ASKED]},
-    "type": {"input": WORD, "questions": [{"type": WORD, WORD: WORD}]},
-    "role": {"input": [said(role=WORD)], "questions": [ASKED]},
-    "image": {
-        "input": [said([{"type": "input_image", "image_url": WORD}])],
-        "questions": [ASKED],
-    },
-    "cache": {"input": WORD, "questions": [ASKED], "prompt_cache_key": WORD},
-    "unknown field": {"input": WORD, "questions": [ASKED], WORD: WORD},
     "questions": {"input": WORD, "questions": WORD},
 }
 
@@ -244,7 +209,7 @@ async def leave(url: str, path: str, body: dict[str, object]) -> Sent:
     """Send a body with a new word in it and close the connection when the work has begun."""
     word = new_word()
     body = json.loads(json.dumps(body).replace(WORD, word))
-    async with httpx.AsyncClient(base_url=url, timeout=60) as client:
+    async with httpx.AsyncClient(base_url=url, headers=authorized(KEY), timeout=60) as client:
         if body.get("stream"):
             async with client.stream("POST", path, json=body) as response:
                 await anext(response.aiter_lines())
@@ -292,7 +257,7 @@ def send_all(client: httpx.Client, url: str) -> Iterator[Sent]:
         yield send(client, "elsewhere", path, {"model": MODEL, "prompt": WORD, "text": WORD})
     long = {"model": MODEL, "max_tokens": 2000, "ignore_eos": True}
     for path, body in (
-        ("/analyze", {"texts": [f"{WORD} {n}" for n in range(4)], "explanation_tokens": 512}),
+        ("/analyze", {"texts": [f"{WORD} {n}" for n in range(64)], "explanation_tokens": 64}),
         ("/v1/chat/completions", {**long, "messages": [said()]}),
         ("/v1/completions", {**long, "prompt": WORD}),
     ):
@@ -310,21 +275,20 @@ def log(client: httpx.Client, server: RunningServer, sent: list[Sent]) -> str:
     return server.log.read_text(errors="replace")
 
 
-def test_failures_of_all_kinds_were_sent(sent):
-    """So that the tests below look at what they say they look at."""
-    statuses = {one.response.status_code for one in sent if one.response}
-    assert statuses >= {200, 400, 404, 405, 413, 415, 422}
-    assert [one.what for one in sent if one.response and one.response.status_code >= 500] == []
-    assert sum(one.response is None for one in sent) == 6
-
-
-def test_no_error_repeats_what_was_sent(sent):
+def test_no_response_repeats_what_was_sent(sent):
+    answered = [one for one in sent if one.response is not None]
+    # So that this looks at what it says it looks at.
+    assert {one.response.status_code for one in answered} >= {200, 400, 404, 405, 413, 415, 422}
+    assert [one.what for one in answered if one.response.status_code >= 500] == []
+    assert len(sent) - len(answered) == 6
     repeated = []
-    for one in sent:
-        if one.response is not None and one.response.status_code >= 400:
+    for one in answered:
+        if one.response.status_code >= 400:
             ErrorResponse.model_validate_json(one.response.content)
             if one.word in one.response.text:
                 repeated.append(one.what)
+        if one.word in str(one.response.headers):
+            repeated.append(f"{one.what}, headers")
     assert repeated == []
 
 
@@ -335,22 +299,10 @@ def test_no_error_among_results_repeats_what_was_sent(sent):
     assert several.word not in json.dumps(errors)
 
 
-def test_no_header_holds_what_was_sent(sent):
-    assert [
-        one.what for one in sent if one.response and one.word in str(one.response.headers)
-    ] == []
-
-
-def logged(sent: list[Sent], log: str) -> set[str]:
-    return {one.what for one in sent if one.word.lower() in log.lower()}
-
-
-def test_the_log_holds_nothing_of_what_was_sent(sent, log):
-    assert logged(sent, log) == set()
-
-
-def test_the_log_holds_no_prompt_as_tokens(sent, log, embedded_model: Path):
-    tokenizer = Tokenizer.from_file(str(embedded_model / "tokenizer.json"))
+def test_the_log_holds_nothing_of_what_was_sent(sent, log, tiny_model: Path):
+    """Neither the words nor the tokens that they are made of."""
+    assert {one.what for one in sent if one.word.lower() in log.lower()} == set()
+    tokenizer = Tokenizer.from_file(str(tiny_model / "tokenizer.json"))
     digits = log.replace(" ", "")
     found = []
     for one in sent:

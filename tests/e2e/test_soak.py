@@ -15,8 +15,8 @@ pytestmark = [pytest.mark.engine, pytest.mark.slow]
 ITEMS = of_length(len(TURN), 20, lambda text: len(text.split()), seed=5)
 
 
-def test_every_kind_of_work_is_answered_as_it_should_be(server: RunningServer) -> None:
-    found = asyncio.run(soak(server.url, server.process.pid, ITEMS, seconds=4))
+def test_every_kind_of_work_is_answered_as_it_should_be(embedded_server: RunningServer) -> None:
+    found = asyncio.run(soak(embedded_server.url, embedded_server.process.pid, ITEMS, seconds=4))
     assert found.readings
     assert sum(found.counts[kind] for kind in set(TURN)) >= len(TURN)
     # Of a run this short, memory and times say nothing.

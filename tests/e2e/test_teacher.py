@@ -8,12 +8,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 import yaml
 
 from tests.servers import RunningServer
 from tests.training.data.folders import example
 from training.data.example import Split
 from training.data.prepared import load_prepared, write_prepared
+
+pytestmark = [pytest.mark.engine, pytest.mark.slow]
 
 MODEL = "mentalllama-embedded"
 POSTS = (
@@ -33,7 +36,7 @@ def trainer(*arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_the_service_explains_raw_rows(server: RunningServer, tmp_path: Path) -> None:
+def test_the_service_explains_raw_rows(embedded_server: RunningServer, tmp_path: Path) -> None:
     with (tmp_path / "raw.csv").open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(("text", "label"))
@@ -42,7 +45,7 @@ def test_the_service_explains_raw_rows(server: RunningServer, tmp_path: Path) ->
         "name": "small",
         "sources": [{"set": "dreaddit", "files": {"train": "raw.csv"}}],
         "teacher": {
-            "base_url": f"{server.url}/v1",
+            "base_url": f"{embedded_server.url}/v1",
             "model": MODEL,
             "max_tokens": 64,
             "few_shot": 1,
@@ -67,14 +70,14 @@ def test_the_service_explains_raw_rows(server: RunningServer, tmp_path: Path) ->
 
 
 def test_the_likelihood_of_answers_is_read_from_the_service(
-    server: RunningServer, tmp_path: Path
+    embedded_server: RunningServer, tmp_path: Path
 ) -> None:
     rows = [
         example(post, label="yes" if number % 2 == 0 else "no", split=Split.VAL, row=number + 1)
         for number, post in enumerate(POSTS)
     ]
     write_prepared(rows, tmp_path / "data", report={"rows": {}}, duplicates={}, card="")
-    endpoint = {"base_url": f"{server.url}/v1", "model": MODEL, "few_shot": 0}
+    endpoint = {"base_url": f"{embedded_server.url}/v1", "model": MODEL, "few_shot": 0}
     recipe = {"name": "plain", "kind": "endpoint", "way": "read", "endpoint": endpoint}
     (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(recipe))
     arguments = ("--data", str(tmp_path / "data"), "--output", str(tmp_path / "out"))
