@@ -94,10 +94,8 @@ async def plain(model: str, log: Path, options: Sequence[str] = ()) -> AsyncIter
     variables = environment(resolved, os.environ, cpu=runs_on_cpu())
     others = [name for name in variables["VLLM_PLUGINS"].split(",") if name != PLUGIN]
     variables["VLLM_PLUGINS"] = ",".join(others)
-    # One process for scheduler and model is ours; vLLM's own two set their threads themselves. What
-    # it compiles is kept where it always is.
-    threads = ("VLLM_ENABLE_V1_MULTIPROCESSING", "OMP_NUM_THREADS")
-    for name in (MODEL_VARIABLE, "VLLM_CACHE_ROOT", *threads):
+    # One process for scheduler and model is ours; vLLM's own two set their threads themselves.
+    for name in (MODEL_VARIABLE, "VLLM_ENABLE_V1_MULTIPROCESSING", "OMP_NUM_THREADS"):
         variables.pop(name, None)
     command = [sys.executable, "-P", "-m", "service.server", resolved.path]
     command += ["--served-model-name", PLAIN_NAME, "--host", "127.0.0.1"]

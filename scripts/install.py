@@ -39,7 +39,7 @@ STAMP = VENV / "mentalllama-install.json"
 EXPORTED = VENV / "requirements.txt"
 LOCK = Path("uv.lock")
 
-EXTRAS = ("check", "docs", "loadtests", "release", "test", "training")
+EXTRAS = ("bulk", "check", "docs", "loadtests", "ray", "redis", "release", "test", "training")
 UV = "0.13.9"
 OLDEST_UV = (0, 9)
 """The oldest uv on the PATH that is taken: it reads the lock and knows every option used here."""
@@ -214,7 +214,8 @@ def package_steps(root: Path, build: str, extras: Sequence[str], uv: str | None)
         install = (str(PYTHON), "-m", "pip", "install", "--no-deps")
     else:
         requirements = str(EXPORTED)
-        install = (uv, "pip", "install", "--python", str(PYTHON), "--no-deps")
+        # Bytecode now, as pip does it: some machines are set never to write it at an import.
+        install = (uv, "pip", "install", "--python", str(PYTHON), "--no-deps", "--compile-bytecode")
         chosen = [word for extra in (build, *extras) for word in ("--extra", extra)]
         export = [uv, "export", "--quiet", "--frozen", "--no-emit-project", "--no-annotate"]
         export += [*chosen, *leave_out(build), "--output-file", requirements]

@@ -15,6 +15,7 @@ Exit codes: 0 done; `REFUSED` where the last line on standard error is made for 
 
 from __future__ import annotations
 
+import functools
 import importlib.metadata
 import json
 import os
@@ -99,8 +100,14 @@ def convert(gguf_file: Path, directory: Path, adapter: Adapter | None) -> None:
     """
     os.environ["HF_HUB_OFFLINE"] = "1"
 
+    import gguf
     import torch
     from transformers import AutoModelForCausalLM, GgufConfig
+
+    # transformers reads the file for the configuration, for the weights and for the tokenizer, and
+    # maps names for every module: half of the time that this takes.
+    for name in ("GGUFReader", "get_tensor_name_map"):
+        setattr(gguf, name, functools.cache(getattr(gguf, name)))
 
     model = AutoModelForCausalLM.from_pretrained(
         gguf_file.parent,

@@ -12,11 +12,13 @@ import sys
 from argparse import Namespace
 from collections.abc import Mapping, Sequence
 
-from service import work_lock
+from service import warm_start, work_lock
 from service.errors import InvalidRequestError, ServiceError
+from service.launch import has_option, runs_on_cpu
 from service.weights import refuse_code
 
 _LOG_CONTENT = ("enable_log_requests", "enable_log_outputs")
+_SEVERAL_PROCESSES = ("--api-server-count", "--data-parallel-size", "--headless")
 _LOG_RESPONSES = "VLLM_DEBUG_LOG_API_SERVER_RESPONSE"
 
 
@@ -27,6 +29,12 @@ def main(arguments: Sequence[str]) -> int:
         An exit code: 0 after a clean stop, else one of `service.cli.exit_codes`.
     """
     leave_no_memory_behind()  # before the first process that inherits it
+    several = has_option(arguments, *_SEVERAL_PROCESSES) or any(
+        one.split("=", 1)[0] == "-dp" for one in arguments
+    )
+    warm = runs_on_cpu() and not several
+    if warm:
+        warm_start.begin()
     import vllm.logger
     from vllm.entrypoints.cli.serve import ServeSubcommand
     from vllm.entrypoints.serve.utils.api_utils import cli_env_setup
@@ -39,6 +47,8 @@ def main(arguments: Sequence[str]) -> int:
     command = ServeSubcommand()
     command.subparser_init(parser.add_subparsers(dest="subparser"))
     parsed = parser.parse_args(["serve", *arguments])
+    if warm:
+        warm_start.hand_over()
     # Before 0.30, vLLM's logging had variables only and no options.
     if configure := getattr(vllm.logger, "configure_logging_from_args", None):
         configure(parsed)

@@ -125,7 +125,9 @@ def spread(
         ServiceError: what an engine said; whatever was kept stays.
     """
     if find_spec("ray") is None:
-        raise InvalidRequestError("--ray needs Ray: pip install 'mentalllama[ray]'.")
+        raise InvalidRequestError(
+            "--ray needs Ray: pip install 'mentalllama[ray]', or in a clone make setup ARGS=ray."
+        )
     with _joined(cluster.address):
         from ray.exceptions import RayError
 

@@ -58,7 +58,10 @@ def analyse_files(job: Job, where: Where) -> None:
         typer.Exit: it was interrupted, or some rows have no answers.
     """
     if find_spec("pyarrow") is None:
-        raise InvalidRequestError("Files need pyarrow: pip install 'mentalllama[bulk]'.")
+        raise InvalidRequestError(
+            "Files need pyarrow: run make setup ARGS=bulk in a clone, else "
+            "pip install 'mentalllama[bulk]'."
+        )
     checked({**(job.request or {}), "text": PROBE})  # before anything is read or loaded
     shown: list[Shown] = []
     try:

@@ -33,7 +33,9 @@ if __name__ == "__main__":
 """
 
 
-@pytest.mark.parametrize(("method", "watches"), [("spawn", True), ("fork", True), ("fork", False)])
+@pytest.mark.parametrize(
+    ("method", "watches"), [("forkserver", True), ("fork", True), ("fork", False)]
+)
 def test_it_ends_with_a_parent_that_is_killed(tmp_path: Path, method: str, watches: bool) -> None:
     script = tmp_path / "parent.py"
     script.write_text(PARENT)
