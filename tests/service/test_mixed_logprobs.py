@@ -52,6 +52,7 @@ def metadata(top: int | None, chosen: dict[int, list[int]]):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("top", [2, 5])
 @pytest.mark.parametrize("chosen", [[4], [7, 1, 3]])
 def test_each_row_holds_what_its_request_asked_for(sampler, top: int, chosen: list[int]) -> None:

@@ -19,6 +19,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
     return str(base), str(make_tuned(folder / "tuned", base))
 
 
+@pytest.mark.slow
 def test_a_fold_says_what_it_kept(models: tuple[str, str], tmp_path: Path) -> None:
     base, tuned = models
     out = tmp_path / "out"
@@ -47,6 +48,7 @@ def test_a_size_is_given_in_million_bytes(models: tuple[str, str], tmp_path: Pat
     assert 10_000 < (out / "adapter_model.safetensors").stat().st_size <= 20_000
 
 
+@pytest.mark.slow
 def test_other_labels_are_a_fault_of_the_model(models: tuple[str, str], tmp_path: Path) -> None:
     base, tuned = models
     options = ["--base", base, "--max-megabytes", "0.006"]

@@ -20,6 +20,8 @@ from training.export.merge import load_model, merged, with_adapter
 from training.export.moments import collect_moments
 from training.export.weights import Part
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module", params=[False, True], ids=["untied", "tied"])
 def models(request, tmp_path_factory) -> tuple[Path, Path]:

@@ -19,6 +19,8 @@ from training.export.quantize import (
     quantize_nearest,
 )
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module", params=[False, True], ids=["untied", "tied"])
 def base(request, tmp_path_factory) -> Path:

@@ -65,6 +65,7 @@ def plainly(
     return relative, sum(absolute.values())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("style", STYLES)
 def test_reads_are_those_of_plain_forward_passes(model, style) -> None:
     for (post, question), given in zip(ASKED, read(model, ASKED, style=style), strict=True):

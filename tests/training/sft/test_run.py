@@ -173,6 +173,7 @@ def train_whole_and_cut(runs: Runs, name: str, *overrides: str) -> float:
     return curve(whole)[1]
 
 
+@pytest.mark.slow
 def test_a_step_is_the_same_in_every_layout_and_however_it_is_cut_into_batches(runs) -> None:
     layouts = ("padded", "shared", "packed")
     losses = [train_whole_and_cut(runs, layout, f"layout={layout}") for layout in layouts]
