@@ -291,13 +291,7 @@ def run(root: Path, steps: Sequence[Step], environment: Mapping[str, str]) -> No
 
 
 def install(root: Path, asked: str, extras: Sequence[str], *, dry_run: bool) -> None:
-    """Install what is missing, or print what would be installed.
-
-    Args:
-        root: The project's folder.
-        asked: "auto", "cpu" or "gpu".
-        extras: Extras beside the build's own.
-        dry_run: Only print the plan.
+    """Install what is missing into `root`, or only print what would be installed.
 
     Raises:
         InstallError: If the machine lacks something or a command failed.
