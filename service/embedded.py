@@ -105,7 +105,7 @@ def convert(gguf_file: Path, directory: Path, adapter: Adapter | None) -> None:
     from transformers import AutoModelForCausalLM, GgufConfig
 
     # transformers reads the file for the configuration, for the weights and for the tokenizer, and
-    # maps names for every module: half of the time that this takes.
+    # maps names for every module: once each saves a quarter of the processor time (30 to 23 s).
     for name in ("GGUFReader", "get_tensor_name_map"):
         setattr(gguf, name, functools.cache(getattr(gguf, name)))
 
